@@ -1,0 +1,128 @@
+"""An own nats-server with JetStream for one directory, on free ports of the loopback.
+
+The server picks its ports itself and writes them to a file, so no port is guessed and then lost to
+somebody else. A restart keeps the first ports, because clients know them. Every write is synced
+before it is acknowledged, unless `durable=False` (tests).
+"""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from booking.edge.failures import Misconfigured
+from booking.embedded.binaries import find_nats_server
+from booking.embedded.child import Child
+
+START_DEADLINE_S = 30
+
+# js_ack_fc_v2 would change the form of ack subjects, which the client reads by position.
+CONFIGURATION = """\
+listen: "127.0.0.1:{port}"
+http: "127.0.0.1:{monitoring_port}"
+ports_file_dir: "{ports_dir}"
+max_payload: 1MB
+jetstream {{ store_dir: "{store_dir}", sync_interval: {sync_interval}, max_file_store: 16GB }}
+feature_flags {{ js_ack_fc_v2: false }}
+"""
+
+
+class _Ports(msgspec.Struct):
+    nats: list[str] = []
+    monitoring: list[str] = []
+
+
+class NatsServer:
+    """A running server: `async with NatsServer(store_dir, durable=True) as nats_server`."""
+
+    def __init__(self, store_dir: Path, *, durable: bool, inherited: Sequence[int] = ()) -> None:
+        """Prepare for `store_dir`; `inherited` file descriptors stay open as long as it runs."""
+        self.store_dir = store_dir.absolute()
+        self.durable = durable
+        self.child: Child | None = None
+        self.url = ""
+        self.monitoring_url = ""
+        self._inherited = inherited
+        self._ports_dir = Path(tempfile.mkdtemp(prefix="booking-nats-"))
+        self._log = self.store_dir.with_name(f"{self.store_dir.name}.log")
+
+    async def __aenter__(self) -> Self:
+        """Start; the server answers when this returns."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and leave nothing but the store."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start the server, on the ports it had before if it had any.
+
+        Raises Misconfigured with the server's own last word when it does not come up.
+        """
+        program = find_nats_server()
+        self.store_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        configuration = self._ports_dir / "nats.conf"
+        configuration.write_text(
+            CONFIGURATION.format(
+                port=_port(self.url),
+                monitoring_port=_port(self.monitoring_url),
+                ports_dir=self._ports_dir,
+                store_dir=self.store_dir,
+                sync_interval="always" if self.durable else "2m",
+            )
+        )
+        self.child = await Child.start(
+            "nats-server",
+            [str(program), "-c", str(configuration)],
+            on_parent_death=signal.SIGTERM,
+            log=self._log,
+            inherited=self._inherited,
+        )
+        ports = await self._wait_until_ready(self.child)
+        self.url, self.monitoring_url = ports.nats[0], ports.monitoring[0]
+
+    async def stop(self) -> None:
+        """Stop, and remove the ports file."""
+        if self.child is not None:
+            await self.child.stop(signal.SIGTERM)
+        shutil.rmtree(self._ports_dir, ignore_errors=True)
+
+    async def _wait_until_ready(self, child: Child) -> _Ports:
+        ports_file = self._ports_dir / f"nats-server_{child.pid}.ports"
+        deadline = time.monotonic() + START_DEADLINE_S
+        while True:
+            try:
+                ports = msgspec.json.decode(ports_file.read_bytes(), type=_Ports)
+                if ports.nats and ports.monitoring:
+                    return ports
+            except (OSError, msgspec.DecodeError):  # not there yet, or half written
+                pass
+            if child.exit_code is not None or time.monotonic() > deadline:
+                raise Misconfigured(f"nats-server did not start: {self._last_word()}")
+            await asyncio.sleep(0.005)
+
+    def _last_word(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return (lines or ["it said nothing"])[-1]
+
+
+def _port(url: str) -> str:
+    """Return the port of a URL; "-1" (any) when there is none yet."""
+    return url.rpartition(":")[2] or "-1"

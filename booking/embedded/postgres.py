@@ -1,0 +1,243 @@
+"""An own Postgres 18 for one data directory: made if missing, reachable through a unix socket only.
+
+The socket lies in a directory that nobody else may enter, which replaces a password and cannot
+collide as a port can. `durable=False` (tests) gives up every promise about a crash of the machine.
+"""
+
+import asyncio
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from booking.edge.failures import Misconfigured
+from booking.embedded.binaries import find_postgres
+from booking.embedded.child import Child
+from booking.embedded.identity import Identity, find_identity
+
+LOGIN = "booking"
+DATABASE = "booking"
+START_DEADLINE_S = 60
+"""Replaying the log after a kill is what may take long."""
+PREDECESSOR_DEADLINE_S = 20
+
+INITDB = (
+    *("--username", LOGIN, "--auth", "trust", "--encoding", "UTF8", "--no-instructions"),
+    *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
+)
+
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "128MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # One node without replicas: the log serves crash recovery only.
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "1GB",
+    "checkpoint_timeout": "15min",
+    # Every statement is small and known; planning for parallel or compiled ones costs more, and
+    # containers have 64 MB of shared memory for parallel workers.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    # A hot slot is one row with thousands of versions: tidy up early, often, and without naps.
+    "autovacuum_naptime": "5s",
+    "autovacuum_vacuum_threshold": "200",
+    "autovacuum_vacuum_scale_factor": "0.05",
+    "autovacuum_vacuum_cost_delay": "0",
+}
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+class Postgres:
+    """A running server: `async with Postgres(data_dir, durable=True) as postgres`."""
+
+    def __init__(self, data_dir: Path, *, durable: bool, inherited: Sequence[int] = ()) -> None:
+        """Prepare for `data_dir`; `inherited` file descriptors stay open as long as it runs."""
+        self.data_dir = data_dir.absolute()
+        self.durable = durable
+        self.child: Child | None = None
+        self.programs: Path | None = None
+        self.socket_dir = Path(tempfile.mkdtemp(prefix="booking-pg-"))
+        self._inherited = inherited
+        self._identity: Identity | None = None
+        self._log = self.data_dir.with_name(f"{self.data_dir.name}.log")
+
+    def url(self, database: str = DATABASE) -> str:
+        """Return the URL of one database; its login is a superuser of this server."""
+        return f"postgresql://{LOGIN}@/{database}?host={self.socket_dir}"
+
+    async def __aenter__(self) -> Self:
+        """Start; the server answers when this returns."""
+        try:
+            await self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and leave nothing but the data directory."""
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start the server, making its data directory first if there is none.
+
+        Raises Misconfigured with the server's own last word when it does not come up.
+        """
+        programs = find_postgres()
+        self.programs = programs
+        self.data_dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._identity is None:
+            self._identity = await find_identity(programs, self.socket_dir)
+        if not (self.data_dir / "PG_VERSION").is_file():
+            await self._make_data_dir(self._identity)
+        self._give_to_owner(self.socket_dir)
+        self._give_to_owner(self.data_dir)
+        await self._wait_for_predecessor()
+        settings = SETTINGS | {"unix_socket_directories": str(self.socket_dir)}
+        settings |= {} if self.durable else NOT_DURABLE
+        self.child = await Child.start(
+            "postgres",
+            [
+                *(str(self._identity.programs / "postgres"), "-D", str(self.data_dir)),
+                *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+            ],
+            on_parent_death=signal.SIGINT,  # "fast": roll back, write a checkpoint, end
+            identity=self._identity.leash,
+            log=self._log,
+            inherited=self._inherited,
+        )
+        await self._wait_until_ready(self.child)
+
+    async def stop(self) -> None:
+        """Stop ("fast"), and remove the socket directory."""
+        if self.child is not None:
+            await self.child.stop(signal.SIGINT)
+        shutil.rmtree(self.socket_dir, ignore_errors=True)
+
+    async def _make_data_dir(self, identity: Identity) -> None:
+        """Run initdb aside and rename, so that a killed initdb never looks like a database."""
+        unfinished = self.data_dir.with_name(f"{self.data_dir.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        self._give_to_owner(unfinished)
+        initdb = await Child.start(
+            "initdb",
+            [
+                *(str(identity.programs / "initdb"), "-D", str(unfinished), *INITDB),
+                *(() if self.durable else ("--no-sync",)),
+            ],
+            identity=identity.leash,
+            log=self._log,
+            inherited=self._inherited,
+        )
+        try:
+            code = await initdb.wait()
+        finally:
+            await initdb.stop(signal.SIGKILL)
+        if code != 0:
+            raise Misconfigured(f"initdb could not make {self.data_dir}: {self._last_word()}")
+        unfinished.rename(self.data_dir)
+
+    async def _wait_for_predecessor(self) -> None:
+        """Wait until no other server runs on this directory, then forget its pid file.
+
+        Only a process whose working directory this is counts: after a restart of the machine or
+        container any process may bear the number in the file, and Postgres would not start.
+        """
+        pid_file = self.data_dir / "postmaster.pid"
+        deadline = time.monotonic() + PREDECESSOR_DEADLINE_S
+        while pid_file.exists():
+            pid = _first_line(pid_file)
+            if not _works_in(pid, self.data_dir):
+                pid_file.unlink(missing_ok=True)
+            elif time.monotonic() > deadline:
+                raise Misconfigured(f"Another Postgres (pid {pid}) still runs on {self.data_dir}.")
+            else:
+                await asyncio.sleep(0.02)
+
+    async def _wait_until_ready(self, child: Child) -> None:
+        """Wait for the word `ready` in the server's pid file, as pg_ctl does."""
+        pid_file = self.data_dir / "postmaster.pid"
+        deadline = time.monotonic() + START_DEADLINE_S
+        while not _says_ready(pid_file, child.pid):
+            if child.exit_code is not None or time.monotonic() > deadline:
+                raise Misconfigured(f"Postgres did not start: {self._last_word()}")
+            await asyncio.sleep(0.005)
+
+    def _give_to_owner(self, folder: Path) -> None:
+        """On the lowest rung of the ladder the files must belong to the one who runs Postgres."""
+        owner = self._identity and self._identity.owner_uid
+        if not owner or folder.stat().st_uid == owner:
+            return
+        for place, _, files in os.walk(folder):
+            for name in (place, *(os.path.join(place, file) for file in files)):  # noqa: PTH118
+                os.chown(name, owner, owner, follow_symlinks=False)
+
+    def _last_word(self) -> str:
+        lines = (
+            self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        )
+        telling = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
+        return (telling or ["it said nothing"])[-1]
+
+
+async def create_database(
+    postgres: Postgres, name: str = DATABASE, *, template: str = "template1"
+) -> str:
+    """Create the database `name` unless it exists, and return its URL."""
+    import asyncpg  # noqa: PLC0415 the launcher starts the server while others import
+
+    connection = await asyncpg.connect(postgres.url("postgres"))
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    finally:
+        await connection.close()
+    return postgres.url(name)
+
+
+def _first_line(file: Path) -> int:
+    try:
+        return int(file.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return 0
+
+
+def _says_ready(pid_file: Path, pid: int) -> bool:
+    try:
+        lines = pid_file.read_text().splitlines()
+    except OSError:
+        return False
+    return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    """Return whether the process `pid` has `folder` as its working directory (a postmaster has)."""
+    if pid <= 0:
+        return False
+    proc = Path(f"/proc/{pid}")
+    if not Path("/proc/self").exists():  # no /proc: believe the file if the process lives
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return True
+    try:
+        return (proc / "cwd").readlink() == folder.resolve()
+    except OSError:
+        return False

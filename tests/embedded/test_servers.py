@@ -1,0 +1,29 @@
+"""The embedded servers: quick to come, certain to go, and nothing lost in between."""
+
+import asyncpg
+import nats
+
+from booking.embedded.nats_server import NatsServer
+from booking.embedded.postgres import Postgres
+
+
+async def test_a_database_of_a_test_is_migrated_and_its_own(database: asyncpg.Connection) -> None:
+    """The epoch and the first position are there as soon as a test begins."""
+    assert await database.fetchval("SELECT position FROM published.head") == 0
+
+
+async def test_nats_answers_on_the_port_it_chose(fresh_nats: NatsServer) -> None:
+    client = await nats.connect(fresh_nats.url)
+    assert (await client.jetstream().account_info()).streams == 0
+    await client.close()
+
+
+async def test_what_was_committed_is_there_after_a_restart(tmp_path) -> None:
+    for run in (1, 2):
+        async with Postgres(tmp_path / "data", durable=True) as postgres:
+            connection = await asyncpg.connect(postgres.url("postgres"))
+            await connection.execute("CREATE TABLE IF NOT EXISTS runs (run int)")
+            await connection.execute("INSERT INTO runs VALUES ($1)", run)
+            assert await connection.fetchval("SELECT count(*) FROM runs") == run
+            await connection.close()
+        assert not postgres.socket_dir.exists()
