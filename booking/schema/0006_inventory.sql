@@ -1,0 +1,151 @@
+-- Resources and slots: commands of the back office, one transaction each. They recall, decide and
+-- record as bookings do; nobody queues for them, so they are not batched.
+--
+-- Lock order as everywhere: resources, slots, head of the log.
+
+SET LOCAL ROLE booking_owner;
+
+-- The answer to a command whose id was seen before, or no row.
+CREATE FUNCTION booking.replay(command booking.command) RETURNS SETOF booking.answer
+LANGUAGE sql STABLE AS $$
+    SELECT command.ordinal,
+           CASE WHEN r.fingerprint = command.fingerprint
+                THEN 'replayed' ELSE 'idempotency-key-reused' END,
+           CASE WHEN r.fingerprint = command.fingerprint THEN r.status ELSE 422 END,
+           CASE WHEN r.fingerprint = command.fingerprint THEN r.answer ELSE '{}' END,
+           r.location, r.etag, r.epoch, r."position", r.recorded_at
+    FROM booking.recall(command.caller, command.command_id) AS r
+$$;
+
+-- A refusal together with where the log stands.
+CREATE FUNCTION booking.refuse(command booking.command, slug text, status integer, members text)
+RETURNS SETOF booking.answer LANGUAGE sql STABLE AS $$
+    SELECT command.ordinal, slug, status, members, NULL, NULL::bigint, head.epoch, head."position",
+           greatest(head.recorded_at, transaction_timestamp())
+    FROM booking.log_head AS head
+$$;
+
+-- Keep the answer of an accepted command, and give it.
+CREATE FUNCTION booking.keep(
+    command booking.command, status integer, location text, etag bigint, epoch uuid,
+    "position" bigint, recorded_at timestamptz, body text)
+RETURNS SETOF booking.answer LANGUAGE sql AS $$
+    INSERT INTO booking.command_record (caller, command_id, fingerprint, command, status, location,
+        etag, epoch, "position", recorded_at, answer)
+    VALUES (command.caller, command.command_id, command.fingerprint, command.kind, status, location,
+        etag, epoch, "position", recorded_at, body);
+    SELECT command.ordinal, 'accepted', status, body, location, etag, epoch, "position", recorded_at
+$$;
+
+CREATE FUNCTION booking.json_policy(r booking.resource) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN format('{"hold_seconds":%s,"units_per_booking_max":%s,"units_per_customer_max":%s,'
+    '"overbooking_units":%s}', (r).hold_seconds,
+    coalesce((r).units_per_booking_max::text, 'null'),
+    coalesce((r).units_per_customer_max::text, 'null'), (r).overbooking_units);
+
+CREATE FUNCTION booking.create_resource(
+    command booking.command, resource_id uuid, name text, time_zone text, hold_seconds integer,
+    units_per_booking_max integer, units_per_customer_max integer, overbooking_units integer)
+RETURNS SETOF booking.answer LANGUAGE plpgsql AS $$
+DECLARE
+    made   booking.resource := ROW(resource_id, name, time_zone, hold_seconds,
+                                   units_per_booking_max, units_per_customer_max,
+                                   overbooking_units, 1);
+    facts  text := format('"resource_id":"%s","name":%s,"time_zone":%s', made.resource_id,
+                          to_json(made.name), to_json(made.time_zone));
+    number record;
+BEGIN
+    RETURN QUERY SELECT * FROM booking.replay(command);
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    IF command.deadline < clock_timestamp() THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'not-decided', 503, '{}');
+        RETURN;
+    END IF;
+    IF EXISTS (SELECT FROM booking.resource AS r WHERE r.resource_id = made.resource_id) THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'already-exists', 409,
+            format('{"resource_id":"%s"}', made.resource_id));
+        RETURN;
+    END IF;
+
+    SELECT * INTO number FROM booking.number(1);
+    INSERT INTO booking.resource SELECT made.*;
+    INSERT INTO booking.event_log ("position", type, recorded_at, actor, command_id,
+        correlation_id, traceparent, resource_id, slot_ids, slots, data)
+    VALUES (number.before_first + 1, 'ResourceCreated', number.recorded_at, command.caller,
+        command.command_id, command.correlation_id, command.traceparent, made.resource_id, '{}',
+        '[]', format('{%s,"policy":%s,"version":1}', facts, booking.json_policy(made))::json);
+    RETURN QUERY SELECT * FROM booking.keep(command, 201, '/v1/resources/' || made.resource_id, 1,
+        number.epoch, number.before_first + 1, number.recorded_at,
+        format('{%s,"version":1,"position":%s,"policy":%s}', facts, number.before_first + 1,
+            booking.json_policy(made)));
+END $$;
+
+-- All slots or none, one event each, in the order they were sent.
+CREATE FUNCTION booking.open_slots(
+    command booking.command, resource_id uuid, slot_ids uuid[], starts_at timestamptz[],
+    ends_at timestamptz[], capacities integer[])
+RETURNS SETOF booking.answer LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    of_resource uuid := resource_id;
+    overbooking integer;
+    taken       text;
+    opened      booking.slot[];
+    number      record;
+BEGIN
+    -- Kept from changing until the commit: its overbooking_units are copied into the slots.
+    SELECT r.overbooking_units INTO overbooking
+    FROM booking.resource AS r WHERE r.resource_id = of_resource FOR SHARE;
+
+    RETURN QUERY SELECT * FROM booking.replay(command);
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    IF command.deadline < clock_timestamp() THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'not-decided', 503, '{}');
+        RETURN;
+    END IF;
+    IF overbooking IS NULL THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'resource-not-found', 404,
+            format('{"resource_id":"%s"}', of_resource));
+        RETURN;
+    END IF;
+    taken := (SELECT string_agg('"' || s.slot_id || '"', ',' ORDER BY s.slot_id)
+              FROM booking.slot AS s WHERE s.slot_id = ANY (slot_ids));
+    IF taken IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'already-exists', 409,
+            format('{"slot_ids":[%s]}', taken));
+        RETURN;
+    END IF;
+
+    opened := ARRAY(
+        SELECT ROW(w.slot_id, of_resource, w.starts_at, w.ends_at, 'open', w.capacity, overbooking,
+                   0, 0, 1)::booking.slot
+        FROM unnest(slot_ids, starts_at, ends_at, capacities) WITH ORDINALITY
+            AS w(slot_id, starts_at, ends_at, capacity, sent)
+        ORDER BY w.sent);
+    SELECT * INTO number FROM booking.number(cardinality(opened));
+    INSERT INTO booking.slot SELECT * FROM unnest(opened) ORDER BY slot_id;
+    INSERT INTO booking.event_log ("position", type, recorded_at, actor, command_id,
+        correlation_id, traceparent, resource_id, slot_ids, slots, data)
+    SELECT number.before_first + s.sent, 'SlotOpened', number.recorded_at, command.caller,
+        command.command_id, command.correlation_id, command.traceparent, of_resource,
+        ARRAY[s.slot_id],
+        ('[' || booking.json_slot_change(ROW(NULL, s.slot_id, of_resource, 0, 0, 1, 'open',
+            s.capacity, s.overbooking_units, 0, 0)::booking.slot_change) || ']')::json,
+        format('{"starts_at":"%s","ends_at":"%s"}', booking.rfc3339(s.starts_at),
+            booking.rfc3339(s.ends_at))::json
+    FROM unnest(opened) WITH ORDINALITY AS s(slot_id, resource_id, starts_at, ends_at, state,
+        capacity, overbooking_units, held, confirmed, version, sent);
+    RETURN QUERY SELECT * FROM booking.keep(command, 201, NULL, NULL, number.epoch,
+        number.before_first + cardinality(opened), number.recorded_at,
+        (SELECT format('{"resource_id":"%s","position":%s,"slots":[%s]}', of_resource,
+                    number.before_first + cardinality(opened),
+                    string_agg(booking.json_slot(ROW(s.slot_id, s.resource_id, s.starts_at,
+                        s.ends_at, s.state, s.capacity, s.overbooking_units, s.held, s.confirmed,
+                        s.version)::booking.slot), ',' ORDER BY s.sent))
+         FROM unnest(opened) WITH ORDINALITY AS s(slot_id, resource_id, starts_at, ends_at, state,
+            capacity, overbooking_units, held, confirmed, version, sent)));
+END $$;
