@@ -1,0 +1,1 @@
+"""The menu of theory lines: pure functions that say what should be measured."""
