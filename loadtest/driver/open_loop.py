@@ -55,13 +55,20 @@ async def open_loop(
     """
     offered = Offered()
     under_way: set[asyncio.Task[None]] = set()
+    failures: list[BaseException] = []
+
+    def finished(task: asyncio.Task[None]) -> None:
+        under_way.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            failures.append(failure)
+
     start_ns = time.monotonic_ns()
     try:
         for number, moment_s in enumerate(arrivals_s):
             intended_ns = start_ns + int(moment_s * 1e9)
             if (intended_ns - time.monotonic_ns()) / 1e9 > SLEEP_MIN_S:
                 await asyncio.sleep((intended_ns - time.monotonic_ns()) / 1e9)
-            if moment_s >= seconds or until():
+            if moment_s >= seconds or until() or failures:
                 break
             offered.count += 1
             offered.lateness_ms.append(max(0.0, (time.monotonic_ns() - intended_ns) / 1e6))
@@ -70,12 +77,14 @@ async def open_loop(
                 continue
             task = asyncio.ensure_future(visit(number, intended_ns))
             under_way.add(task)
-            task.add_done_callback(under_way.discard)
+            task.add_done_callback(finished)
         offered.seconds = (time.monotonic_ns() - start_ns) / 1e9
         if under_way:
-            await asyncio.gather(*under_way)
+            await asyncio.wait(under_way)
     finally:
         for task in list(under_way):
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
+    if failures:
+        raise failures[0]
     return offered
