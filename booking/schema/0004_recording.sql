@@ -171,8 +171,8 @@ BEGIN
     IF events > 0 THEN
         SELECT * INTO numbers FROM booking.number(events);
     ELSE
-        SELECT epoch, "position" AS before_first, transaction_timestamp() AS recorded_at
-        INTO numbers FROM booking.log_head;
+        SELECT epoch, "position" AS before_first, recorded_at
+        INTO numbers FROM booking.log_head FOR NO KEY UPDATE;
     END IF;
 
     INSERT INTO booking.booking (booking_id, customer_id, state, version, expires_at, "position")
