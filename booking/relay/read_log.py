@@ -1,0 +1,69 @@
+"""What the relay reads of the event log: where it ends, and what comes after a position.
+
+Positions are dense and commit-ordered since the deciding transaction assigned them, so `position >
+cursor` can never pass over an event that commits later. Nothing is written here but the epoch, and
+that only by the database's own compare-and-set.
+"""
+
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from booking.events.envelope import LOG_COLUMNS, LogRow
+
+
+class LogState(Struct, frozen=True, kw_only=True):
+    """The log at one moment, as seen beside a stream that ends at some position."""
+
+    epoch: UUID
+    head: int
+    event_id_at_tail: UUID | None
+    """The id of the log's event at the stream's last position; None when the log has none there."""
+
+
+class HoleInTheLog(Exception):
+    """Positions read were not dense. Nothing may be published past a hole; a person must look."""
+
+
+# One statement, so head and event are of one snapshot.
+STATE_BESIDE = """
+SELECT head.epoch, head."position", event.event_id
+FROM booking.log_head AS head
+LEFT JOIN booking.event_log AS event ON event."position" = $1
+"""
+
+
+async def state_beside(log: asyncpg.Pool, tail: int) -> LogState:
+    """Read where the log ends and what it holds at the stream's last position `tail`."""
+    (row,) = await log.fetch(STATE_BESIDE, tail)
+    return LogState(epoch=row["epoch"], head=row["position"], event_id_at_tail=row["event_id"])
+
+
+EVENTS_AFTER = f"""
+SELECT {LOG_COLUMNS} FROM booking.event_log
+WHERE "position" > $1 ORDER BY "position" LIMIT $2
+"""
+
+
+async def events_after(log: asyncpg.Pool, position: int, *, events_max: int) -> list[LogRow]:
+    """Read the events after `position`, at least the one that the head promised.
+
+    Raises:
+        HoleInTheLog: there is none, or they do not follow on `position` without a gap.
+    """
+    events = [LogRow(**row) for row in await log.fetch(EVENTS_AFTER, position, events_max)]
+    if not events or events[0].position != position + 1:
+        raise HoleInTheLog(f"The log has no event at position {position + 1}.")
+    if events[-1].position != position + len(events):
+        raise HoleInTheLog(f"The log has holes between {position} and {events[-1].position}.")
+    return events
+
+
+NEW_EPOCH = "SELECT published.new_epoch($1)"
+
+
+async def new_epoch(log: asyncpg.Pool, old: UUID) -> UUID:
+    """End the epoch `old` unless somebody else has already; return the epoch now in force."""
+    epoch: UUID = await log.fetchval(NEW_EPOCH, old)
+    return epoch

@@ -1,0 +1,98 @@
+"""One step of relaying: agree with the stream, publish what is missing, or say that all is quiet.
+
+The relay keeps no cursor. While all goes well it knows where the stream ends because it has just
+been told; after anything else it knows nothing and asks again.
+"""
+
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+from nats.aio.client import Client
+
+from booking.relay.agree import agree
+from booking.relay.compare import Finding
+from booking.relay.heartbeat import beat, read_head
+from booking.relay.publish import BATCH_MAX, publish
+from booking.relay.read_log import events_after
+
+AGREE_EVERY_S = 2.0
+"""How long a stream that was changed behind our back goes unnoticed; a look costs about 2 ms."""
+HEARTBEAT_EVERY_S = 0.1
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """What one round did."""
+
+    epoch: UUID
+    head: int
+    """Where the log ended at the beginning of the round."""
+    position: int
+    """Where the stream ends now."""
+    published: int
+    heartbeat: bool
+    healed: tuple[Finding, ...]
+
+
+class _Known(Struct, frozen=True, kw_only=True):
+    """What is known of the stream; kept from one round to the next only if the round succeeds."""
+
+    epoch: UUID
+    position: int
+    until_s: float
+
+
+class Relay:
+    """Publishes the log through one NATS connection; `run_once` is all there is to it."""
+
+    def __init__(
+        self, log: asyncpg.Pool, nats: Client, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._nats = nats
+        self._jetstream = nats.jetstream(timeout=2)
+        self._now = now
+        self._known: _Known | None = None
+        self._heartbeat_at_s = now()
+
+    async def run_once(self) -> Round:
+        """Do one round and return what was done.
+
+        Raises whatever database or broker raise; the next round then begins with asking the stream.
+        """
+        known, self._known = self._known, None
+        healed: tuple[Finding, ...] = ()
+        if known is None or self._now() >= known.until_s:
+            agreement = await agree(self._log, self._jetstream)
+            healed = agreement.healed
+            known = _Known(
+                epoch=agreement.log.epoch,
+                position=agreement.stream.last_position,
+                until_s=self._now() + AGREE_EVERY_S,
+            )
+        head = await read_head(self._log)
+        position, heartbeat = known.position, False
+        if head.epoch == known.epoch and head.position >= known.position:
+            position = await self._publish_after(known.position, head.epoch, head.position)
+            if position == known.position and self._now() >= self._heartbeat_at_s:
+                await beat(self._nats, head)
+                heartbeat = True
+                self._heartbeat_at_s = self._now() + HEARTBEAT_EVERY_S
+            self._known = _Known(epoch=known.epoch, position=position, until_s=known.until_s)
+        return Round(
+            epoch=head.epoch,
+            head=head.position,
+            position=position,
+            published=position - known.position,
+            heartbeat=heartbeat,
+            healed=healed,
+        )
+
+    async def _publish_after(self, position: int, epoch: UUID, head: int) -> int:
+        """Publish the next batch, if any, and return where the stream ends."""
+        if head == position:
+            return position
+        events = await events_after(self._log, position, events_max=BATCH_MAX)
+        return await publish(self._nats, epoch, events)

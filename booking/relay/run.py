@@ -1,0 +1,140 @@
+"""The relay as a process: it connects, relays until told to stop, and never gives up.
+
+Every failure is treated alike: forget what was known of the stream, wait a little longer than last
+time, look again. A lost connection to NATS is replaced by a new one.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+
+import asyncpg
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from booking.edge.database import open_pool, refuse_unsafe
+from booking.edge.failures import Misconfigured
+from booking.events.subjects import WAKE
+from booking.relay.agree import NoAgreement
+from booking.relay.condition import Condition
+from booking.relay.connect_nats import connected_to_nats
+from booking.relay.publish import NotAppended
+from booking.relay.read_log import HoleInTheLog
+from booking.relay.relay import Relay
+from booking.settings import Settings
+
+ROLE = "booking_relay"
+POLL_S = 0.1
+"""How late an event is relayed at most when its wake-up call was lost; also the heartbeat's pace."""
+PAUSE_MIN_S = 0.1
+PAUSE_MAX_S = 2.0
+STATEMENT_TIMEOUT_MS = 5000
+"""A page of 500 events takes 3 ms; past this the database is in trouble, and so are we."""
+
+CLOSE_DEADLINE_S = 2.0
+
+UNREACHABLE = (
+    *(OSError, TimeoutError, asyncpg.PostgresConnectionError),
+    *(asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError),
+)
+"""Why a pool could not be opened that may pass by itself. Everything else is a wrong setting."""
+
+TROUBLE = (
+    *(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error),
+    *(NoAgreement, NotAppended, HoleInTheLog),
+)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Relay until `stop` is set.
+
+    Raises:
+        Misconfigured: a setting is wrong, or the database is one that must not be relayed from.
+    """
+    await keep_relaying(settings, Condition(), stop)
+
+
+async def keep_relaying(settings: Settings, condition: Condition, stop: asyncio.Event) -> None:
+    """Connect to both sides and relay; whatever breaks, connect again."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            async with (
+                _opened_log(settings) as log,
+                connected_to_nats(settings.nats_url, name="booking-relay") as client,
+            ):
+                condition.connected()
+                failures = 0
+                await _relay_while_connected(log, client, condition, stop)
+        except TROUBLE as error:
+            condition.went_wrong(error)
+            failures += 1
+            await _pause(failures, stop)
+
+
+async def _relay_while_connected(
+    log: asyncpg.Pool, client: Client, condition: Condition, stop: asyncio.Event
+) -> None:
+    """Run rounds: at once while there is more, else when called or after `POLL_S`."""
+    called = asyncio.Event()
+
+    async def call(_: Msg) -> None:
+        called.set()
+
+    await client.subscribe(WAKE, cb=call)
+    relay = Relay(log, client)
+    failures = 0
+    while not stop.is_set():
+        called.clear()
+        try:
+            done = await relay.run_once()
+        except TROUBLE as error:
+            if client.is_closed:
+                raise
+            condition.went_wrong(error)
+            failures += 1
+            await _pause(failures, stop)
+            continue
+        failures = 0
+        condition.went_well(done)
+        if done.position == done.head:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(called.wait(), POLL_S)
+
+
+@contextlib.asynccontextmanager
+async def _opened_log(settings: Settings) -> AsyncIterator[asyncpg.Pool]:
+    """Open the log for reading, if it is one to relay from.
+
+    Raises what `TROUBLE` lists when the database cannot be reached for now, else Misconfigured.
+    """
+    try:
+        pool = await open_pool(
+            settings.database_url,
+            role=ROLE,
+            name="booking-relay",
+            size_max=2,
+            statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+        )
+    except Misconfigured as refused:
+        if isinstance(refused.__cause__, UNREACHABLE):
+            raise refused.__cause__ from refused
+        raise
+    try:
+        async with pool.acquire() as connection:
+            await refuse_unsafe(connection, environment=settings.environment, role=ROLE)
+        yield pool
+    finally:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await pool.close()  # cut short, it ends the connections without a word
+
+
+async def _pause(failures: int, stop: asyncio.Event) -> None:
+    """Wait longer with every failure, and never in step with another relay; no longer than `stop`."""
+    longest_s = min(PAUSE_MAX_S, PAUSE_MIN_S * 2 ** (failures - 1))
+    pause_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311 jitter is no secret
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), pause_s)

@@ -1,0 +1,111 @@
+"""*Stream sequence = log position*, whoever relays and however often."""
+
+import asyncio
+
+import pytest
+from log_and_stream import (
+    assert_the_stream_is_the_log,
+    epoch_of,
+    events_in_stream,
+    relay_everything,
+    relay_on,
+    try_to_relay_everything,
+    write_events,
+)
+from nats.errors import Error
+
+from booking.events.envelope import LOG_COLUMNS, LogRow, payload
+from booking.events.subjects import STREAM
+
+
+async def test_an_empty_log_has_an_empty_stream(database, relay, nats):
+    (done,) = await relay_everything(relay)
+
+    assert (done.position, done.published, done.heartbeat) == (0, 0, True)
+    assert await events_in_stream(nats) == {}
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 500, 501])
+async def test_stream_sequence_equals_log_position(database, relay, nats, count):
+    await relay_everything(relay)
+
+    await write_events(database, count)
+    rounds = await relay_everything(relay)
+
+    assert sum(done.published for done in rounds) == count
+    await assert_the_stream_is_the_log(database, nats)
+
+
+async def test_events_travel_singly_and_in_batches_without_a_seam(database, relay, nats):
+    for count in (2, 7, 1, 30, 4, 5):
+        await write_events(database, count)
+        await relay_everything(relay)
+
+    await assert_the_stream_is_the_log(database, nats)
+
+
+@pytest.mark.parametrize("count", [3, 6])
+async def test_a_message_is_the_payload_of_its_row_and_names_its_event(
+    database, relay, nats, count
+):
+    await write_events(database, count)
+    await relay_everything(relay)
+
+    epoch = await epoch_of(database)
+    for record in await database.fetch(f"SELECT {LOG_COLUMNS} FROM booking.event_log"):
+        row = LogRow(**record)
+        message = await nats.jetstream().get_msg(STREAM, row.position)
+        assert message.data == payload(row, epoch)
+        assert (
+            message.subject == f"booking.events.{epoch}.{row.resource_id or 'several'}.HoldPlaced"
+        )
+        assert message.headers["Nats-Msg-Id"] == str(row.event_id)
+        assert message.headers["traceparent"] == row.traceparent
+
+
+async def test_the_stream_itself_refuses_to_forget_or_to_be_emptied(relay, nats):
+    await relay_everything(relay)
+
+    config = (await nats.jetstream().stream_info(STREAM)).config
+
+    assert (config.deny_delete, config.deny_purge) == (True, True)
+    assert (config.allow_atomic, config.allow_direct) == (True, True)
+    assert (config.max_age, config.max_bytes) == (7 * 24 * 3600, 8 * 2**30)
+
+
+async def test_a_second_relay_changes_nothing(database, database_url, fresh_nats, relay, nats):
+    await write_events(database, 20)
+    await relay_everything(relay)
+
+    async with relay_on(database_url, fresh_nats.url) as second:
+        rounds = await relay_everything(second)
+
+    assert [(done.published, done.healed) for done in rounds] == [(0, ())]
+    await assert_the_stream_is_the_log(database, nats)
+
+
+async def test_a_relay_that_slept_is_refused_and_learns(
+    database, database_url, fresh_nats, relay, nats
+):
+    await relay_everything(relay)  # knows that the stream is empty, and falls asleep
+    await write_events(database, 9)
+    async with relay_on(database_url, fresh_nats.url) as second:
+        await relay_everything(second)
+
+    with pytest.raises(Error, match=r"wrong last sequence: 9|duplicate message id"):
+        await relay.run_once()
+    rounds = await relay_everything(relay)
+
+    assert [(done.published, done.healed) for done in rounds] == [(0, ())]
+    await assert_the_stream_is_the_log(database, nats)
+
+
+async def test_relays_working_against_each_other_still_make_one_copy(
+    database, database_url, fresh_nats, relay, nats
+):
+    async with relay_on(database_url, fresh_nats.url) as second:
+        for count in (3, 40, 1, 700, 2):
+            await write_events(database, count)
+            await asyncio.gather(*map(try_to_relay_everything, (relay, second)))
+
+    await assert_the_stream_is_the_log(database, nats)
