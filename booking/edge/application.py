@@ -5,8 +5,9 @@ routes instead of a stack of middlewares: at ten thousand requests a second each
 core. What it decides comes in the documented order: 404 and 405, 401, 403, 429, then the body.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -17,38 +18,24 @@ from litestar.exceptions import (
     NotFoundException,
     ValidationException,
 )
-from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.types import Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 from prometheus_client import CollectorRegistry
 
-from booking.edge.api_keys import ANONYMOUS, Caller, KeysUnknown
+from booking.edge.admission import Admission
+from booking.edge.cors import Cors
+from booking.edge.health import what_is_missing
 from booking.edge.metrics import HttpMetrics
+from booking.edge.pages import PAGES
+from booking.edge.parameters import refuse_other_parameters
 from booking.edge.parts import Part
 from booking.edge.problems import PROBLEMS, Problem, ProblemType, answer_to
-from booking.edge.rate_limit import RateLimit
-from booking.edge.requests import BODY_SIZE_MAX, HeaderCheck, StrictRequest, refuse_other_parameters
+from booking.edge.requests import BODY_SIZE_MAX, StrictRequest
+from booking.edge.routes import RouteFacts
 from booking.edge.trace import trace_id
 
 _log = structlog.get_logger(__name__)
-
-
-class RouteFacts:
-    """What the edge needs to know of a route, gathered once at start."""
-
-    __slots__ = ("headers", "parameters", "public", "scopes", "takes_body", "template")
-
-    def __init__(self, route: HTTPRoute, handler: HTTPRouteHandler, model: Any) -> None:
-        self.template = route.path_format or "/"
-        self.public = bool(handler.opt.get("public")) or "OPTIONS" in handler.http_methods
-        self.scopes: tuple[str, ...] = tuple(handler.opt.get("scopes", ()))
-        self.parameters = frozenset(
-            {parameter.field_alias for parameter in model.expected_query_params}
-            | set(handler.opt.get("parameters", ()))
-        )
-        self.headers: HeaderCheck | None = handler.opt.get("headers")
-        self.takes_body = handler.parsed_data_field is not None
 
 
 def http_app(
@@ -57,9 +44,7 @@ def http_app(
     """One application of one or several Parts, with health, docs and problem pages added once.
 
     Args:
-        parts: their routes must not overlap. Route options the edge reads: `public=True` (no key needed),
-            `scopes=("a", "b")` (any of them), `parameters=("x",)` (query parameters read by the handler
-            itself), `headers=check` (see `StrictRequest`), `problems=("slug",)` (for the documentation).
+        parts: their routes must not overlap; what options a route may have, `RouteFacts` says.
         environment: `production`, or `development` and `laboratory`, where callers need no key.
         allowed_origins: of browsers' pages that may call from elsewhere.
     """
@@ -72,32 +57,43 @@ class EdgeApplication(Litestar):
     def __init__(
         self, parts: Sequence[Part], *, environment: str, allowed_origins: Sequence[str]
     ) -> None:
-        from booking.edge.pages import pages
-
         self.parts = tuple(parts)
-        self.environment = environment
-        self.allowed_origins = frozenset(allowed_origins)
         self.problems: Mapping[str, ProblemType] = dict(PROBLEMS)
         for part in parts:
             self.problems = {**self.problems, **part.problems}
         self.http_metrics = HttpMetrics()
-        self.metrics = CollectorRegistry(auto_describe=False)
-        self.metrics.register(self.http_metrics)
-        self._keys = next((part.keys for part in parts if part.keys is not None), None)
-        self._rate_limit = RateLimit() if environment == "production" else None
+        self._admission = Admission(
+            next((part.keys for part in parts if part.keys is not None), None),
+            environment=environment,
+        )
         super().__init__(
-            [handler for part in parts for handler in part.handlers] + pages(),
+            [*(handler for part in parts for handler in part.handlers), *PAGES],
             request_class=StrictRequest,
             request_max_body_size=BODY_SIZE_MAX,
             openapi_config=None,
             logging_config=None,
         )
-        self._facts: dict[Any, RouteFacts] = {
-            handler: RouteFacts(route, handler, model)
-            for route in self.routes
-            if isinstance(route, HTTPRoute)
-            for handler, model in route.route_handler_map.values()
-        }
+        self._facts: dict[Any, RouteFacts] = {facts.handler: facts for facts in self.route_facts()}
+        self._entry: Any = Cors(self._answer, allowed_origins) if allowed_origins else self._answer
+
+    def route_facts(self) -> Iterator[RouteFacts]:
+        """The facts of every route and method."""
+        for route in self.routes:
+            if isinstance(route, HTTPRoute):
+                for handler, model in route.route_handler_map.values():
+                    yield RouteFacts(route, handler, model)
+
+    @property
+    def registries(self) -> list[CollectorRegistry]:
+        """The metrics of the edge and of every Part."""
+        edge = CollectorRegistry()
+        edge.register(self.http_metrics)
+        return [edge, *(part.metrics for part in self.parts)]
+
+    async def missing(self) -> list[str]:
+        """What must come before requests can be served; an empty list means ready."""
+        checks = {part.name: part.ready for part in self.parts}
+        return await what_is_missing({"api-keys": self._admission.missing, **checks})
 
     def drain(self) -> None:
         """Tells every Part that the process is about to end."""
@@ -106,12 +102,15 @@ class EdgeApplication(Litestar):
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answers one request, or runs the lifespan."""
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self._entry(scope, receive, send)
+        else:
             await super().__call__(scope, receive, send)
-            return
+
+    async def _answer(self, scope: Any, receive: Receive, send: Send) -> None:
         started_s = time.perf_counter()
         method = scope["method"]
-        status = 0
+        status = 0  # stays so when the client went away before its answer began
         template = "(none)"
 
         async def send_and_note(message: Message) -> None:
@@ -121,7 +120,7 @@ class EdgeApplication(Litestar):
             await send(message)
 
         if method == "HEAD":
-            scope, receive = _as_get(scope, receive)
+            scope = {**scope, "method": "GET"}
         scope["app"] = scope["litestar_app"] = self
         scope.setdefault("state", {})
         try:
@@ -133,65 +132,22 @@ class EdgeApplication(Litestar):
             facts = self._facts[handler]
             template = facts.template
             scope["route_handler"] = handler
-            scope["booking.route"] = handler, facts
+            scope["booking.route"] = facts
             if not facts.public:
-                scope["user"] = self._admit(scope, facts)
+                scope["user"] = self._admission.admit(scope, facts.scopes)
             if not facts.takes_body:
                 refuse_other_parameters(scope, facts.parameters)
-            await route(scope, receive, send_and_note)
+            if method == "HEAD":
+                await _answer_head(route, scope, receive, send_and_note)
+            else:
+                await route(scope, receive, send_and_note)
         except Exception as error:
             if status:
+                _log.exception("answer_broken_off", path=scope["path"], trace_id=trace_id(scope))
                 raise  # the answer has begun; the server can only cut the connection
             await answer_to(self._problem(error, scope), scope)(scope, receive, send_and_note)
         finally:
             self.http_metrics.note(template, method, status, time.perf_counter() - started_s)
-
-    def _admit(self, scope: Scope, facts: RouteFacts) -> Caller:
-        caller = self._caller(scope)
-        if facts.scopes and caller.scopes.isdisjoint(facts.scopes):
-            raise Problem(
-                "insufficient-scope",
-                f"This needs one of the scopes {', '.join(facts.scopes)}.",
-                members={"required": list(facts.scopes)},
-                headers=[
-                    (
-                        b"www-authenticate",
-                        f'Bearer error="insufficient_scope", scope="{" ".join(facts.scopes)}"'.encode(),
-                    )
-                ],
-            )
-        if self._rate_limit is not None and (wait_s := self._rate_limit.wait_s(caller)):
-            raise Problem(
-                "rate-limited",
-                f"The key {caller.name} has used up its rate on this process.",
-                headers=[(b"retry-after", b"%d" % (int(wait_s) + 1))],
-            )
-        return caller
-
-    def _caller(self, scope: Scope) -> Caller:
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                scheme, _, secret = value.partition(b" ")
-                if scheme.lower() != b"bearer" or not secret.strip():
-                    raise _unauthenticated(
-                        "The header Authorization is not of the form Bearer <api key>."
-                    )
-                if self._keys is None:
-                    raise _unauthenticated("The API key is unknown or revoked.")
-                try:
-                    caller = self._keys.caller(secret.strip())
-                except KeysUnknown:
-                    raise Problem(
-                        "database-unavailable",
-                        "API keys cannot be checked: the database has been away for too long.",
-                        members={"outcome": "did-not-happen"},
-                    ) from None
-                if caller is None:
-                    raise _unauthenticated("The API key is unknown or revoked.")
-                return caller
-        if self.environment == "production":
-            raise _unauthenticated("The request carries no API key.")
-        return ANONYMOUS
 
     def _problem(self, error: Exception, scope: Scope) -> Problem:
         """What an error means to the client. Defects are logged, with the trace the client is given."""
@@ -215,13 +171,31 @@ class EdgeApplication(Litestar):
                 _log.error(
                     "request_failed", path=scope["path"], trace_id=trace_id(scope), exc_info=error
                 )
-                return Problem(
-                    "internal-error", "Something failed on our side; it has been logged."
-                )
+                return Problem("internal-error", "Something failed on our side; it was logged.")
 
 
-def _unauthenticated(detail: str) -> Problem:
-    return Problem("unauthenticated", detail, headers=[(b"www-authenticate", b"Bearer")])
+async def _answer_head(route: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers HEAD by the route of GET, and ends that as soon as the head is out: a stream has no end."""
+    begun = asyncio.Event()
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            begun.set()
+
+    answering = asyncio.ensure_future(route(scope, receive, send_head))
+    waiting = asyncio.ensure_future(begun.wait())
+    try:
+        await asyncio.wait({answering, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not begun.is_set():
+            await answering
+    finally:
+        waiting.cancel()
+        answering.cancel()
+        await asyncio.wait({answering})
+        if not answering.cancelled():
+            answering.exception()
 
 
 def _allowed(error: MethodNotAllowedException) -> str:
@@ -234,15 +208,4 @@ def _parameter_detail(error: ValidationException) -> str:
     named = [
         f"{item.get('key', 'parameter')}: {item['message']}" for item in extra if "message" in item
     ]
-    return f"{('; '.join(named) or error.detail).rstrip('.')}."
-
-
-def _as_get(scope: dict[str, Any], receive: Receive) -> tuple[dict[str, Any], Receive]:
-    """HEAD is answered by the route of GET. The server leaves out the body; a stream must not go on for
-    it, so to the route the client has gone away as soon as its (empty) body is read.
-    """
-
-    async def gone() -> Any:
-        return {"type": "http.disconnect"}
-
-    return {**scope, "method": "GET"}, gone
+    return f"{('; '.join(named) or error.detail).replace('`', '').rstrip('.')}."

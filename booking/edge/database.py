@@ -85,19 +85,20 @@ async def _leave_as_it_is(_: Any) -> None:
 def _refusal(error: Exception, *, role: str, variable: str) -> str:
     match error:
         case asyncpg.InvalidParameterValueError():
-            return f"The database has no role {role}: run `booking migrate` on the database of {variable} first."
+            what = f"has no role {role}: run `booking migrate` first"
         case asyncpg.InsufficientPrivilegeError():
-            return f"The login in {variable} may not act as {role}: grant it that role, or use another login."
+            what = f"does not let this login act as {role}: grant it that role"
         case asyncpg.InvalidCatalogNameError():
-            return f"The database named in {variable} does not exist: create it, or name another."
+            what = "does not exist on its server: create it, or name another"
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
-            return f"The database refuses the login in {variable}: check user and password."
+            what = "refuses the login: check user and password"
         case TimeoutError():
-            return f"The database of {variable} did not answer within {CONNECT_TIMEOUT_S:.0f} s: is it running there?"
+            what = f"did not answer within {CONNECT_TIMEOUT_S:.0f} s: is it running there?"
         case OSError():
-            return f"The database of {variable} cannot be reached ({_reason(error)}): is it running there?"
+            what = f"cannot be reached ({_reason(error)}): is it running there?"
         case _:
-            return f"The database of {variable} cannot be used: {_reason(error)}."
+            what = f"cannot be used ({_reason(error)}): check the URL"
+    return f"The database of {variable} {what}{'' if what.endswith('?') else '.'}"
 
 
 def _reason(error: Exception) -> str:

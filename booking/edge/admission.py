@@ -1,0 +1,84 @@
+"""Admission: who is calling, whether they may, and whether they may now (401, 403, 429, in this order)."""
+
+import math
+
+from litestar.types import Scope
+
+from booking.edge.api_keys import ANONYMOUS, Caller, KeysUnknown, KeyTable
+from booking.edge.problems import Problem
+from booking.edge.rate_limit import RateLimit
+
+
+class Admission:
+    """The doorkeeper of one application."""
+
+    def __init__(self, keys: KeyTable | None, *, environment: str) -> None:
+        """Off production, callers without a key are anonymous, with all scopes and no rate limit."""
+        self._keys = keys
+        self._production = environment == "production"
+        self._rate_limit = RateLimit() if self._production else None
+
+    async def missing(self) -> list[str]:
+        """Names `api-keys` where nobody could get in: in production without a live key."""
+        nobody = self._keys is None or not self._keys.live
+        return ["api-keys"] if self._production and nobody else []
+
+    def admit(self, scope: Scope, scopes: tuple[str, ...]) -> Caller:
+        """The caller of a request that may go on.
+
+        Args:
+            scope: the request's.
+            scopes: any of these is needed; none means any caller.
+
+        Raises:
+            Problem: unauthenticated, insufficient-scope or rate-limited; database-unavailable when keys
+                cannot be checked.
+        """
+        caller = self._caller(scope)
+        if scopes and caller.scopes.isdisjoint(scopes):
+            raise _insufficient(scopes)
+        if self._rate_limit is not None and (wait_s := self._rate_limit.wait_s(caller)):
+            raise Problem(
+                "rate-limited",
+                f"The key {caller.name} has used up its rate on this process.",
+                headers=[(b"retry-after", b"%d" % max(1, math.ceil(wait_s)))],
+            )
+        return caller
+
+    def _caller(self, scope: Scope) -> Caller:
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                return self._owner(value)
+        if self._production:
+            raise _unauthenticated("The request carries no API key.")
+        return ANONYMOUS
+
+    def _owner(self, authorization: bytes) -> Caller:
+        scheme, _, secret = authorization.partition(b" ")
+        if scheme.lower() != b"bearer" or not secret:
+            raise _unauthenticated("The header Authorization is not of the form Bearer <api key>.")
+        try:
+            caller = None if self._keys is None else self._keys.caller(secret.strip())
+        except KeysUnknown:
+            raise Problem(
+                "database-unavailable",
+                "API keys cannot be checked: the database has been away for too long.",
+                members={"outcome": "did-not-happen"},
+            ) from None
+        if caller is None:
+            raise _unauthenticated("The API key is unknown or revoked.")
+        return caller
+
+
+def _unauthenticated(detail: str) -> Problem:
+    return Problem("unauthenticated", detail, headers=[(b"www-authenticate", b"Bearer")])
+
+
+def _insufficient(scopes: tuple[str, ...]) -> Problem:
+    challenge = f'Bearer error="insufficient_scope", scope="{" ".join(scopes)}"'
+    return Problem(
+        "insufficient-scope",
+        f"This needs one of the scopes {', '.join(scopes)}.",
+        members={"required": list(scopes)},
+        headers=[(b"www-authenticate", challenge.encode())],
+    )

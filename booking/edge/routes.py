@@ -1,0 +1,66 @@
+"""What the edge needs to know of a route: gathered from its options once, at start."""
+
+from typing import Any
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+from booking.edge.requests import HeaderCheck
+
+OPTIONS = frozenset(
+    {
+        "answers",
+        "headers",
+        "parameters",
+        "problems",
+        "public",
+        "query",
+        "request_headers",
+        "response_headers",
+        "scopes",
+    }
+)
+
+
+class RouteFacts:
+    """The facts of one route and method.
+
+    Options of a route (`opt={…}`):
+    `public=True`: needs no key.
+    `scopes=("a", "b")`: the caller needs any of these.
+    `query=SomeStruct`: its query parameters, read by `request.query_as(SomeStruct)`.
+    `parameters=("x",)`: further query parameters, which the handler reads itself.
+    `headers=parse`: called as `parse(request)` before the body is decoded, see `StrictRequest`.
+    For the documentation only: `answers={201: SomeStruct}` (None: no body; a `str`: another media type),
+    `problems=("slug",)`, `request_headers={"Name": "meaning"}`, `response_headers={"Name": "meaning"}`.
+    """
+
+    __slots__ = (
+        "handler",
+        "headers",
+        "method",
+        "parameters",
+        "public",
+        "route",
+        "scopes",
+        "takes_body",
+        "template",
+    )
+
+    def __init__(self, route: HTTPRoute, handler: HTTPRouteHandler, model: Any) -> None:
+        if unknown := handler.opt.keys() - OPTIONS:
+            raise TypeError(f"{handler} has unknown options: {', '.join(sorted(unknown))}")
+        self.route = route
+        self.handler = handler
+        self.method = min(handler.http_methods)
+        self.template = route.path_format or "/"
+        self.public = bool(handler.opt.get("public")) or self.method == "OPTIONS"
+        self.scopes: tuple[str, ...] = tuple(handler.opt.get("scopes", ()))
+        query = handler.opt.get("query")
+        self.parameters = frozenset(
+            {parameter.field_alias for parameter in model.expected_query_params}
+            | set(handler.opt.get("parameters", ()))
+            | set(query.__struct_encode_fields__ if query is not None else ())
+        )
+        self.headers: HeaderCheck | None = handler.opt.get("headers")
+        self.takes_body = handler.parsed_data_field is not None
