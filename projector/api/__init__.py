@@ -1,0 +1,1 @@
+"""HTTP: routes translate, conditions are parsed, waited for and judged here, nothing is decided."""

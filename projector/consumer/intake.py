@@ -1,0 +1,195 @@
+"""What comes next: events in unbroken order, from the stream where it can and from the log where not.
+
+One number decides the source: up to `known_head` the log is read, beyond it the stream is awaited.
+Starting late, a jump, a message that cannot be what the log holds, and a stream that promises or
+says nothing all do the same thing: they raise `known_head`.
+"""
+
+import asyncio
+import time
+from collections import deque
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from booking.events.envelope import Event, decode
+from booking.events.messages import Heartbeat
+from projector.consumer.due import Due
+from projector.consumer.order import take_in_order
+from projector.consumer.stream import ARRIVED_MAX, HEARTBEATS_MAX, Stream
+from projector.log_reader import LogHead, read_head, read_payloads
+
+BATCH_MAX = 1000
+"""Events per transaction: large enough to keep up, small enough to be read within a moment."""
+SILENT_S = 1.0
+"""Ten heartbeats missed, or events promised and not delivered: ask the log."""
+ASK_S = 0.05
+"""How often the log is asked while the stream is silent."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Contradicted(Exception):
+    """Log, stream and checkpoint do not agree: begin again from the checkpoint and the log."""
+
+
+class Unreadable(Exception):
+    """The log itself holds bytes at this position that are no event."""
+
+    def __init__(self, position: int, cause: Exception) -> None:
+        super().__init__(str(cause))
+        self.position = position
+
+
+class Intake:
+    """Events ready to be applied, and the heartbeats that say how far their reader has heard."""
+
+    def __init__(self, log: asyncpg.Pool, stream: Stream, due: Due) -> None:
+        self.taken = 0  # the last position made ready
+        self.known_head = 0
+        self.from_log = 0  # events read from the log since the process began
+        self._log = log
+        self._stream = stream
+        self._due = due
+        self._epoch = UUID(int=0)
+        self._ready: deque[Event] = deque()
+        self._heartbeats: deque[Heartbeat] = deque(maxlen=HEARTBEATS_MAX)
+        self._news_at = 0.0
+
+    def begin(self, epoch: UUID, *, after: int, head: LogHead) -> None:
+        """Forget what was collected and continue after a position of an epoch."""
+        self._epoch, self.taken, self.known_head = epoch, after, head.position
+        self._news_at = time.monotonic()
+        self._ready.clear()
+        self._stream.arrived.clear()
+        self._heartbeats.clear()
+        self._heartbeats.append(Heartbeat(epoch=epoch, position=head.position, at=head.at))
+
+    async def collect(self) -> None:
+        """Make ready what comes next, if it is there.
+
+        Raises:
+            Contradicted: a newer epoch has begun, or the log is not what it was.
+            Unreadable: the next event cannot be read even from the log, and nothing else is ready.
+        """
+        self._listen()
+        if len(self._ready) >= ARRIVED_MAX:
+            return
+        if self.taken < self.known_head:
+            await self._collect_from_log()
+            return
+        self._stream.wanted.set()
+        run, missing_up_to = take_in_order(self._stream.arrived, after=self.taken, limit=BATCH_MAX)
+        for position, payload in run:
+            event = self._decode(position, payload)
+            if event is None:  # not what the log says; read it there
+                self.known_head = position
+                return
+            self._ready.append(event)
+            self.taken = position
+        if run:
+            self._news_at = time.monotonic()
+        elif missing_up_to is not None:
+            _log.info("gap_filled_from_log", after=self.taken, up_to=missing_up_to)
+            self.known_head = missing_up_to
+
+    def take_due(self) -> list[Event]:
+        """The next events that may be known, at most a batch."""
+        batch: list[Event] = []
+        while self._ready and len(batch) < BATCH_MAX and self._may_be_known(self._ready[0]):
+            batch.append(self._ready.popleft())
+        return batch
+
+    def put_back(self, events: list[Event]) -> None:
+        """Events that were taken and not applied."""
+        self._ready.extendleft(reversed(events))
+
+    def heard(self, position: int) -> Heartbeat | None:
+        """The newest heartbeat that may be known and promises nothing beyond a position."""
+        newest = None
+        while (
+            self._heartbeats
+            and self._heartbeats[0].position <= position
+            and not self._due.wait_s(self._heartbeats[0].at)
+        ):
+            newest = self._heartbeats.popleft()
+        return newest
+
+    async def wait(self, at_most_s: float) -> None:
+        """Until something arrives or becomes due; asks the log when all has been silent."""
+        if self.taken < self.known_head:
+            return
+        silent = time.monotonic() - self._news_at > SILENT_S
+        if silent:
+            self._ask(await read_head(self._log))
+        self._stream.something.clear()
+        if self._ready:
+            at_most_s = min(at_most_s, self._due.wait_s(self._ready[0].recorded_at))
+        elif self._heartbeats and self._heartbeats[0].position <= self.taken:
+            at_most_s = min(at_most_s, self._due.wait_s(self._heartbeats[0].at))
+        try:
+            async with asyncio.timeout(min(at_most_s, ASK_S) if silent else at_most_s):
+                await self._stream.something.wait()
+        except TimeoutError:
+            return
+
+    def _may_be_known(self, event: Event) -> bool:
+        return not self._due.wait_s(event.recorded_at)
+
+    def _ask(self, head: LogHead) -> None:
+        """The log's own word stands in for the heartbeat that did not come."""
+        if self._is_ours(head.epoch):
+            self.known_head = max(self.known_head, head.position)
+            self._heartbeats.append(Heartbeat(epoch=head.epoch, position=head.position, at=head.at))
+
+    def _listen(self) -> None:
+        """Take in heartbeats of this epoch; one that says nothing is missing is news."""
+        heard = self._stream.heartbeats
+        while heard:
+            heartbeat = heard.popleft()
+            if self._is_ours(heartbeat.epoch):
+                self._heartbeats.append(heartbeat)
+                if heartbeat.position <= self.taken:
+                    self._news_at = time.monotonic()
+
+    async def _collect_from_log(self) -> None:
+        page = await read_payloads(
+            self._log,
+            epoch=self._epoch,
+            after=self.taken,
+            limit=min(BATCH_MAX, self.known_head - self.taken),
+        )
+        if not page:
+            raise Contradicted(f"the log ends at {self.taken}, {self.known_head} was promised")
+        for position, payload in page:
+            if position != self.taken + 1:
+                raise Contradicted(f"the log goes from {self.taken} to {position}")
+            try:
+                self._ready.append(decode(payload))
+            except msgspec.DecodeError as error:
+                if self._ready:
+                    return  # what stands before it is applied first; it is met again
+                raise Unreadable(position, error) from error
+            self.taken = position
+            self.from_log += 1
+        self._news_at = time.monotonic()
+
+    def _decode(self, position: int, payload: bytes) -> Event | None:
+        """A message of the stream, or None when it cannot be what the log holds there."""
+        try:
+            event = decode(payload)
+        except msgspec.DecodeError:
+            return None
+        return event if event.position == position and self._is_ours(event.epoch) else None
+
+    def _is_ours(self, epoch: UUID) -> bool:
+        """Whether something is of this epoch.
+
+        Raises:
+            Contradicted: it is of a newer one (epochs are UUIDv7s and order by time).
+        """
+        if epoch > self._epoch:
+            raise Contradicted(f"epoch {epoch} has begun")
+        return epoch == self._epoch

@@ -1,0 +1,39 @@
+"""Once a second a projector says how it goes, in a row of its own that `/v1/consistency` shows."""
+
+import asyncio
+from datetime import datetime
+
+import asyncpg
+import structlog
+
+from projector.consumer.projector import Projector
+from projector.consumer.stream import Stream
+from projector.guards.checkpoint_compare_and_set import Checkpoint
+from projector.queries.report_projector import report_projector
+
+REPORT_S = 1.0
+
+_log = structlog.get_logger(__name__)
+
+
+async def report_forever(
+    read_model: asyncpg.Pool, *, name: str, projector: Projector, stream: Stream
+) -> None:
+    """Write the row until cancelled; a database that is away is tried again."""
+    while True:
+        at: Checkpoint | None = projector.checkpoint
+        position: int = at.position if at else 0
+        as_of: datetime | None = at.as_of if at else None
+        try:
+            await report_projector(
+                read_model,
+                name=name,
+                state=projector.state,
+                reason=projector.stopped_because,
+                position=position,
+                as_of=as_of,
+                stream_last_seq=await stream.last_sequence(),
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("projector_report_not_written", reason=str(error))
+        await asyncio.sleep(REPORT_S)

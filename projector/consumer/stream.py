@@ -1,0 +1,160 @@
+"""What arrives from NATS: events of the stream and the relay's heartbeats.
+
+Nothing here is trusted or kept: the consumer is ephemeral, starts after the checkpoint and
+acknowledges nothing, so on any doubt it is thrown away and made anew. The pull loop is our own,
+because the driver's `fetch` stalls and its ordered consumer can hang without a word.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+import nats.errors
+import nats.js.errors
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from booking.events.messages import Heartbeat
+from booking.events.subjects import LOG_HEAD, STREAM
+from projector.consumer.order import Arrival
+from projector.nats_connection import connect
+
+PULL = 500
+"""Messages asked for at a time; asked again when half have come."""
+ARRIVED_MAX = 20_000
+"""No more is pulled while this much waits: 20,000 events of some 600 bytes are 12 MB."""
+HEARTBEATS_MAX = 1_000
+"""Ten a second; more than injected lags of minutes need."""
+SILENT_S = 3.5
+"""Pulls carry an idle heartbeat of 1 s; three missed ones mean that the consumer is gone."""
+RETRY_S = 0.5
+
+_log = structlog.get_logger(__name__)
+
+
+class ConsumerGone(Exception):
+    """The consumer answers no more, or says that it has ended."""
+
+
+class Stream:
+    """Fills `arrived` and `heartbeats` and sets `something` whenever there is more.
+
+    `start_after` tells where a new consumer continues; none is made before `wanted` is set, so that
+    what is read from the log is not sent a second time.
+    """
+
+    def __init__(self, url: str, *, name: str, start_after: Callable[[], int]) -> None:
+        self.arrived: deque[Arrival] = deque()
+        self.heartbeats: deque[Heartbeat] = deque(maxlen=HEARTBEATS_MAX)
+        self.something = asyncio.Event()
+        self.wanted = asyncio.Event()
+        self.client: Client | None = None
+        self._url = url
+        self._name = name
+        self._start_after = start_after
+        self._outstanding = 0
+        self._ended: Exception | None = None
+        self._pull_on = asyncio.Event()
+        self._heartbeat = msgspec.json.Decoder(Heartbeat)
+
+    async def last_sequence(self) -> int | None:
+        """The stream's last sequence; None when it cannot be asked."""
+        if self.client is None or not self.client.is_connected:
+            return None
+        try:
+            info = await self.client.jetstream(timeout=1.0).stream_info(STREAM)
+        except (nats.errors.Error, nats.js.errors.Error, OSError, TimeoutError):
+            return None
+        return info.state.last_seq
+
+    async def run(self) -> None:
+        """Keep consuming until cancelled, whatever happens to the broker."""
+        self.client = await connect(self._url, name=self._name)
+        try:
+            await self.client.subscribe(LOG_HEAD, cb=self._hear)
+            await self.wanted.wait()
+            while True:
+                try:
+                    await self._consume(self.client)
+                except (
+                    ConsumerGone,
+                    nats.errors.Error,
+                    nats.js.errors.Error,
+                    OSError,
+                    TimeoutError,
+                ) as error:
+                    _log.info("stream_interrupted", reason=str(error) or type(error).__name__)
+                    await asyncio.sleep(RETRY_S)
+        finally:
+            client, self.client = self.client, None
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                await client.close()
+
+    async def _hear(self, message: Msg) -> None:
+        with contextlib.suppress(msgspec.DecodeError):
+            self.heartbeats.append(self._heartbeat.decode(message.data))
+            self.something.set()
+
+    async def _consume(self, client: Client) -> None:
+        """One ephemeral consumer, until it ends."""
+        consumer = await client.jetstream(timeout=2.0).add_consumer(
+            STREAM,
+            config=ConsumerConfig(
+                ack_policy=AckPolicy.NONE,
+                deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=self._start_after() + 1,
+                mem_storage=True,
+                inactive_threshold=30,
+            ),
+        )
+        self._outstanding, self._ended = 0, None
+        inbox = client.new_inbox()
+        pulls = await client.subscribe(inbox, cb=self._take)
+        request = msgspec.json.encode(
+            {"batch": PULL, "expires": 30_000_000_000, "idle_heartbeat": 1_000_000_000}
+        )
+        subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer.name}"
+        try:
+            while self._ended is None:
+                self._pull_on.clear()
+                if self._outstanding <= PULL // 2 and len(self.arrived) < ARRIVED_MAX:
+                    await client.publish(subject, request, reply=inbox)
+                    self._outstanding += PULL
+                if len(self.arrived) >= ARRIVED_MAX:
+                    await asyncio.sleep(0.01)  # the read model is behind; the stream keeps the rest
+                    continue
+                try:
+                    await asyncio.wait_for(self._pull_on.wait(), SILENT_S)
+                except TimeoutError:
+                    raise ConsumerGone("silent for longer than its idle heartbeat") from None
+            raise self._ended
+        finally:
+            with contextlib.suppress(nats.errors.Error, OSError):
+                await pulls.unsubscribe()
+
+    async def _take(self, message: Msg) -> None:
+        """An event, or a word about the pull itself."""
+        if message.reply.startswith("$JS.ACK."):
+            self.arrived.append(Arrival(_stream_sequence(message.reply), message.data))
+            self._outstanding -= 1
+            self.something.set()
+            if self._outstanding <= PULL // 2:
+                self._pull_on.set()
+            return
+        headers = message.headers or {}
+        status = headers.get("Status", "")
+        if status in ("404", "408"):  # this pull is over; ask again
+            self._outstanding -= int(headers.get("Nats-Pending-Messages", PULL))
+        elif status != "100":
+            self._ended = ConsumerGone(f"{status} {headers.get('Description', '')}".strip())
+        self._pull_on.set()
+
+
+def _stream_sequence(reply: str) -> int:
+    """From `$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>...`, or its longer form."""
+    tokens = reply.split(".")
+    return int(tokens[5] if len(tokens) == 9 else tokens[7])

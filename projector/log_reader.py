@@ -1,0 +1,96 @@
+"""What the read side may ask of the write database: `published.*`, and nothing else.
+
+The log is the only truth; the stream is a copy of it. Gaps are filled from here, strong reads take
+the head from here, and the checkpoint proves itself against it.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+from msgspec import Struct
+
+from booking.edge.api_keys import ApiKey
+from booking.events.envelope import LOG_COLUMNS, LogRow, payload
+
+
+class LogHead(Struct, frozen=True, kw_only=True):
+    """Where the log ends, and a moment of the database's clock before which nothing is missing."""
+
+    epoch: UUID
+    position: int
+    at: datetime
+
+
+# One statement: transaction_timestamp() is a moment before the snapshot that position comes from.
+# clock_timestamp() would be one after it and claim too much.
+READ_HEAD = """
+SELECT epoch, position, transaction_timestamp() AS at FROM published.head
+"""
+
+
+async def read_head(log: asyncpg.Pool, *, timeout_s: float = 2.0) -> LogHead:
+    """The log's head, read by a statement that begins now.
+
+    Raises:
+        OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: the log is unreachable.
+    """
+    row = await log.fetchrow(READ_HEAD, timeout=timeout_s)
+    assert row is not None, "the first migration makes the one row of the log's head"  # noqa: S101
+    return LogHead(epoch=row["epoch"], position=row["position"], at=row["at"])
+
+
+READ_EVENTS = f"""
+SELECT {LOG_COLUMNS} FROM published.events WHERE position > $1 ORDER BY position LIMIT $2
+"""
+
+
+async def read_payloads(
+    log: asyncpg.Pool, *, epoch: UUID, after: int, limit: int, timeout_s: float = 5.0
+) -> list[tuple[int, bytes]]:
+    """Events after a position, oldest first, as (position, the bytes the stream would carry)."""
+    rows = await log.fetch(READ_EVENTS, after, limit, timeout=timeout_s)
+    return [(row["position"], payload(LogRow(**row), epoch)) for row in rows]
+
+
+READ_EVENT_ID = """
+SELECT event_id FROM published.events WHERE position = $1
+"""
+
+
+async def read_event_id(log: asyncpg.Pool, position: int) -> UUID | None:
+    """Which event the log holds at a position; None when it does not reach that far."""
+    found: UUID | None = await log.fetchval(READ_EVENT_ID, position, timeout=2.0)
+    return found
+
+
+BEGIN_NEW_EPOCH = """
+SELECT published.new_epoch($1)
+"""
+
+
+async def begin_new_epoch(log: asyncpg.Pool, old: UUID) -> UUID:
+    """Say that the history of `old` was contradicted; answers the epoch now in force."""
+    epoch: UUID = await log.fetchval(BEGIN_NEW_EPOCH, old, timeout=2.0)
+    return epoch
+
+
+READ_SIGNING_SECRET = """
+SELECT secret FROM published.token_secret
+"""
+
+
+async def read_token_secret(log: asyncpg.Pool) -> bytes:
+    """The secret under which tokens are signed, made by the first migration."""
+    secret: bytes = await log.fetchval(READ_SIGNING_SECRET, timeout=2.0)
+    return secret
+
+
+READ_API_KEYS = """
+SELECT key_id, name, sha256, scopes, customer_id, rate_per_s, burst FROM published.api_keys
+"""
+
+
+async def read_api_keys(log: asyncpg.Pool) -> list[ApiKey]:
+    """The live API keys: their sha256, never the keys."""
+    return [ApiKey(**row) for row in await log.fetch(READ_API_KEYS, timeout=2.0)]

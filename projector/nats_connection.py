@@ -1,0 +1,27 @@
+"""How the read side connects to NATS: for ever, and quick to notice a broker that hangs.
+
+The driver's defaults notice a dead broker after minutes, give up after sixty tries, and keep what
+was published while disconnected to send it later; none of that suits messages that say where the
+read model stands *now*.
+"""
+
+import nats
+from nats.aio.client import Client
+
+
+async def _say_nothing(_: Exception) -> None:
+    """The caller notices by silence; the driver would log every retry."""
+
+
+async def connect(url: str, *, name: str) -> Client:
+    """A connection that keeps trying; returns when it stands, so give it to a task of its own."""
+    return await nats.connect(
+        url,
+        name=name,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,
+        ping_interval=1,
+        max_outstanding_pings=2,
+        pending_size=0,
+        error_cb=_say_nothing,
+    )

@@ -1,0 +1,95 @@
+"""Availability: every slot with its times and what is left of it.
+
+An event carries the whole state of the slots it touches, so of one slot only the newest event of a
+batch matters; the times come once, with SlotOpened. Both statements return the rows they wrote:
+whole slots, which is what the change feed announces.
+"""
+
+from collections.abc import Iterator
+from typing import cast
+
+from msgspec import Struct
+
+from booking.events.envelope import Event
+from booking.events.facts import SlotOpened
+from projector.guards.newer_version_only import newer_version_only
+from projector.projections.changes import Changed, Write
+
+
+def opened(event: Event, fact: Struct, changed: Changed) -> None:
+    """A slot can be booked."""
+    fact = cast("SlotOpened", fact)
+    for slot in event.slots:
+        changed.slots_opened[slot.slot_id] = fact
+        changed.slots[slot.slot_id] = slot
+
+
+def touched(event: Event, _: Struct, changed: Changed) -> None:
+    """Slots were booked, returned, resized, closed or reopened."""
+    for slot in event.slots:
+        changed.slots[slot.slot_id] = slot
+
+
+_WHOLE_SLOT = """s.slot_id, s.resource_id, s.starts_at, s.ends_at, s.state, s.capacity,
+    s.overbooking_units, s.held, s.confirmed, s.remaining, s.version"""
+
+OPEN_SLOTS = f"""
+INSERT INTO read_model.slot AS s (slot_id, resource_id, starts_at, ends_at, state, capacity,
+    overbooking_units, held, confirmed, version)
+SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[],
+    $6::int[], $7::int[], $8::int[], $9::int[], $10::bigint[])
+ON CONFLICT (slot_id) DO UPDATE
+SET state = excluded.state, capacity = excluded.capacity,
+    overbooking_units = excluded.overbooking_units, held = excluded.held,
+    confirmed = excluded.confirmed, version = excluded.version
+WHERE {newer_version_only("s", "excluded")}
+RETURNING {_WHOLE_SLOT}
+"""
+
+CHANGE_SLOTS = f"""
+UPDATE read_model.slot AS s
+SET state = n.state, capacity = n.capacity, overbooking_units = n.overbooking_units, held = n.held,
+    confirmed = n.confirmed, version = n.version
+FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::int[], $6::int[], $7::bigint[])
+    AS n(slot_id, state, capacity, overbooking_units, held, confirmed, version)
+WHERE s.slot_id = n.slot_id AND {newer_version_only("s", "n")}
+RETURNING {_WHOLE_SLOT}
+"""
+
+
+def writes(changed: Changed) -> Iterator[Write]:
+    """Slots opened in this batch whole, all others by what events change."""
+    new = [slot for slot in changed.slots.values() if slot.slot_id in changed.slots_opened]
+    if new:
+        times = [changed.slots_opened[slot.slot_id] for slot in new]
+        yield Write(
+            OPEN_SLOTS,
+            (
+                [slot.slot_id for slot in new],
+                [slot.resource_id for slot in new],
+                [time.starts_at for time in times],
+                [time.ends_at for time in times],
+                [slot.state for slot in new],
+                [slot.capacity for slot in new],
+                [slot.overbooking_units for slot in new],
+                [slot.held for slot in new],
+                [slot.confirmed for slot in new],
+                [slot.version for slot in new],
+            ),
+            slots=True,
+        )
+    known = [slot for slot in changed.slots.values() if slot.slot_id not in changed.slots_opened]
+    if known:
+        yield Write(
+            CHANGE_SLOTS,
+            (
+                [slot.slot_id for slot in known],
+                [slot.state for slot in known],
+                [slot.capacity for slot in known],
+                [slot.overbooking_units for slot in known],
+                [slot.held for slot in known],
+                [slot.confirmed for slot in known],
+                [slot.version for slot in known],
+            ),
+            slots=True,
+        )

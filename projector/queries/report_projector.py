@@ -1,0 +1,31 @@
+"""The row in which a projector says how it goes; rows of those long silent are cleared away."""
+
+from datetime import datetime
+
+import asyncpg
+
+REPORT_PROJECTOR = """
+WITH silent AS (
+    DELETE FROM read_model.projectors WHERE seen_at < now() - interval '1 minute' AND name <> $1)
+INSERT INTO read_model.projectors (name, state, reason, position, as_of, stream_last_seq)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (name) DO UPDATE
+SET state = excluded.state, reason = excluded.reason, position = excluded.position,
+    as_of = excluded.as_of, stream_last_seq = excluded.stream_last_seq, seen_at = now()
+"""
+
+
+async def report_projector(
+    read_model: asyncpg.Pool,
+    *,
+    name: str,
+    state: str,
+    reason: str | None,
+    position: int,
+    as_of: datetime | None,
+    stream_last_seq: int | None,
+) -> None:
+    """Write it."""
+    await read_model.execute(
+        REPORT_PROJECTOR, name, state, reason, position, as_of, stream_last_seq
+    )
