@@ -31,6 +31,7 @@ from booking.edge.pages import PAGES
 from booking.edge.parameters import refuse_other_parameters
 from booking.edge.parts import Part
 from booking.edge.problems import PROBLEMS, Problem, ProblemType, answer_to
+from booking.edge.published import Published
 from booking.edge.requests import BODY_SIZE_MAX, StrictRequest
 from booking.edge.routes import RouteFacts
 from booking.edge.trace import trace_id
@@ -62,6 +63,7 @@ class EdgeApplication(Litestar):
         for part in parts:
             self.problems = {**self.problems, **part.problems}
         self.http_metrics = HttpMetrics()
+        self.published = Published(self)
         self._admission = Admission(
             next((part.keys for part in parts if part.keys is not None), None),
             environment=environment,

@@ -1,0 +1,232 @@
+"""The OpenAPI 3.1 document of an application, made from what its routes actually enforce.
+
+The framework's generator documents its own lax reading and its own errors. This one asks the decoder for
+the schemas (limits, refused unknown members), the route's facts for keys, parameters and headers, and the
+problem tables for every error, so the document cannot promise something else than the edge does.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import metadata
+from inspect import cleandoc
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from booking.edge.bodies import reader_of
+from booking.edge.problems import Problem, ProblemType
+from booking.edge.routes import RouteFacts
+
+if TYPE_CHECKING:
+    from booking.edge.application import EdgeApplication
+
+DISTRIBUTION = "eventual-booking"
+REFERENCE = "#/components/schemas/{name}"
+
+Document = dict[str, Any]
+
+_PROBLEM_SCHEMA = {
+    "title": "Problem",
+    "description": "RFC 9457 problem details; `type` leads to what it means and what to do.",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string", "format": "uri-reference"},
+        "trace_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    },
+    "required": ["type", "title", "status", "detail", "instance", "trace_id"],
+    "additionalProperties": True,
+}
+_TEXT: Document = {"type": "string"}
+_REASONS = {200: "OK", 201: "Created", 204: "Nothing to say", 304: "Not modified"}
+
+
+def openapi_of(app: "EdgeApplication") -> Document:
+    """The document of an application.
+
+    Raises:
+        ValueError: a route names a problem no table explains.
+    """
+    shown = [
+        facts
+        for facts in app.route_facts()
+        if facts.method != "OPTIONS" and facts.handler.resolve_include_in_schema()
+    ]
+    shown.sort(key=lambda facts: (facts.template, facts.method))
+    types = list(dict.fromkeys(kind for facts in shown for kind in _types_of(facts)))
+    schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
+    schema_of = dict(zip(types, schemas, strict=True))
+    about = metadata(DISTRIBUTION)
+    paths: dict[str, Document] = {}
+    for facts in shown:
+        operation = _operation(facts, app.problems, schema_of)
+        paths.setdefault(facts.template, {})[facts.method.lower()] = operation
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": about["Name"],
+            "version": about["Version"],
+            "summary": about["Summary"],
+            "description": "Every GET answers HEAD, too. Errors are problem details (RFC 9457).",
+        },
+        "servers": [{"url": "/"}],
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted({**components, "Problem": _PROBLEM_SCHEMA}.items())),
+            "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _types_of(facts: RouteFacts) -> Iterable[Any]:
+    if (field := facts.handler.parsed_data_field) is not None:
+        yield field.annotation
+    for kind in _answers_of(facts).values():
+        if kind is not None and not isinstance(kind, str):
+            yield kind
+    for _, kind, _ in _parameters_of(facts):
+        yield kind
+
+
+def _answers_of(facts: RouteFacts) -> dict[int, Any]:
+    specified = {
+        status: spec.data_container for status, spec in (facts.handler.responses or {}).items()
+    }
+    return {**specified, **facts.handler.opt.get("answers", {})} or {200: None}
+
+
+def _parameters_of(
+    facts: RouteFacts,
+) -> Iterable[tuple[str, Any, msgspec.structs.FieldInfo | None]]:
+    query = facts.handler.opt.get("query")
+    known = {field.encode_name: field for field in msgspec.structs.fields(query)} if query else {}
+    for name, field in known.items():
+        yield name, field.type, field
+    arguments = facts.handler.parsed_fn_signature.parameters
+    for name in sorted(facts.parameters - known.keys()):
+        yield name, arguments[name].annotation if name in arguments else str, None
+
+
+def _operation(
+    facts: RouteFacts, problems: Mapping[str, ProblemType], schema_of: Mapping[Any, Document]
+) -> Document:
+    summary, _, description = cleandoc(facts.handler.fn.__doc__ or "").partition("\n")
+    if facts.scopes:
+        description += f"\n\nNeeds one of the scopes: {', '.join(facts.scopes)}."
+    operation: Document = {
+        "operationId": facts.handler.operation_id or facts.handler.fn.__name__,
+        "summary": summary.rstrip("."),
+        "description": description.strip(),
+        "security": [] if facts.public else [{"api_key": []}],
+        "parameters": [
+            *(
+                {"name": name, "in": "path", "required": True, "schema": _path_schema(kind.type)}
+                for name, kind in facts.route.path_parameters.items()
+            ),
+            *(
+                _query_parameter(name, schema_of[kind], field)
+                for name, kind, field in _parameters_of(facts)
+            ),
+            *(
+                {"name": name, "in": "header", "description": meaning, "schema": _TEXT}
+                for name, meaning in facts.handler.opt.get("request_headers", {}).items()
+            ),
+        ],
+        "responses": {
+            **_successes(facts, schema_of),
+            **_failures(_problems_of(facts), problems, facts.template),
+        },
+    }
+    if (field := facts.handler.parsed_data_field) is not None:
+        operation["requestBody"] = {
+            "required": _needs_body(field.annotation),
+            "content": {"application/json": {"schema": schema_of[field.annotation]}},
+        }
+    return operation
+
+
+def _path_schema(kind: Any) -> Document:
+    return msgspec.json.schema(kind)
+
+
+def _query_parameter(
+    name: str, schema: Document, field: msgspec.structs.FieldInfo | None
+) -> Document:
+    parameter: Document = {"name": name, "in": "query", "required": False, "schema": schema}
+    if schema.get("type") == "array":
+        parameter |= {"style": "form", "explode": False}  # separated by commas, never repeated
+    if field is not None:
+        parameter["required"] = field.required
+        if field.default not in (msgspec.NODEFAULT, None):
+            parameter["schema"] = {**schema, "default": msgspec.to_builtins(field.default)}
+    return parameter
+
+
+def _successes(facts: RouteFacts, schema_of: Mapping[Any, Document]) -> Document:
+    headers = {
+        name: {"description": meaning, "schema": _TEXT}
+        for name, meaning in facts.handler.opt.get("response_headers", {}).items()
+    }
+    successes: Document = {}
+    for status, kind in _answers_of(facts).items():
+        success: Document = {"description": _REASONS.get(status, "Done")}
+        if headers:
+            success["headers"] = headers
+        if isinstance(kind, str):
+            success["content"] = {kind: {"schema": _TEXT}}
+        elif kind is not None:
+            success["content"] = {"application/json": {"schema": schema_of[kind]}}
+        successes[str(status)] = success
+    return successes
+
+
+def _problems_of(facts: RouteFacts) -> list[str]:
+    """Every problem a route may answer: what the edge refuses for it, and what it names itself."""
+    slugs = ["invalid-parameter", "invalid-header", "internal-error"]
+    if not facts.public:
+        slugs += ["unauthenticated", "rate-limited", "database-unavailable"]
+    if facts.scopes:
+        slugs += ["insufficient-scope"]
+    if facts.route.path_parameters:
+        slugs += ["not-found"]
+    if facts.takes_body:
+        slugs += [
+            "content-too-large",
+            "unsupported-media-type",
+            "malformed-json",
+            "invalid-request",
+        ]
+    return list(dict.fromkeys([*slugs, *facts.handler.opt.get("problems", ())]))
+
+
+def _failures(slugs: list[str], problems: Mapping[str, ProblemType], path: str) -> Document:
+    if strangers := [slug for slug in slugs if slug not in problems]:
+        raise ValueError(f"{path} names problems no table explains: {', '.join(strangers)}")
+    failures: Document = {}
+    for status in sorted({problems[slug].status for slug in slugs}):
+        kinds = [problems[slug] for slug in slugs if problems[slug].status == status]
+        failure: Document = {
+            "description": "\n".join(f"`{kind.slug}`: {kind.title}." for kind in kinds),
+            "content": {
+                "application/problem+json": {"schema": {"$ref": REFERENCE.format(name="Problem")}}
+            },
+        }
+        if status in (429, 503):
+            failure["headers"] = {
+                "Retry-After": {
+                    "description": "Whole seconds.",
+                    "schema": {"type": "integer", "minimum": 1},
+                }
+            }
+        failures[str(status)] = failure
+    return failures
+
+
+def _needs_body(kind: Any) -> bool:
+    try:
+        reader_of(kind).of_nothing()
+    except Problem:
+        return True
+    return False
