@@ -1,0 +1,102 @@
+"""What a command's headers say: its key, the versions it accepts, what the user was shown.
+
+Read in one pass, before the body is decoded, because a malformed header (400) comes before a wrong
+body (422).
+"""
+
+import re
+from typing import NamedTuple
+
+from booking.edge.problems import Problem
+from booking.edge.requests import StrictRequest, entity_tags
+from booking.edge.trace import trace_id, traceparent
+
+_KEY = re.compile(rb'([A-Za-z0-9._~:-]{1,128})|"([A-Za-z0-9._~:-]{1,128})"')
+_VERSION = re.compile(r'"([1-9][0-9]{0,17})"')
+
+COMMAND_HEADERS = {
+    "Idempotency-Key": "1 to 128 of A-Z a-z 0-9 . _ ~ : - ; the same for every retry of one intention.",
+    "If-Match": 'The version the command is meant for, such as "7".',
+    "Based-On": "The consistency token of what the user was shown; counted, never a condition.",
+    "traceparent": "W3C trace context; passed on into the event.",
+}
+
+
+class Asked(NamedTuple):
+    """The headers of one command."""
+
+    key: str | None
+    if_match: tuple[int, ...] | None
+    """Versions the client accepts; None: any. An empty one matches nothing."""
+    if_match_sent: bytes
+    """As sent: part of what a repeated key is compared with."""
+    traceparent: str | None
+    correlation_id: str | None
+    based_on: str | None
+
+
+def with_key(request: StrictRequest) -> Asked:
+    """The headers of a command that creates something.
+
+    Raises:
+        Problem: idempotency-key-missing, or invalid-header.
+    """
+    asked = read(request)
+    if asked.key is None:
+        raise Problem(
+            "idempotency-key-missing", "The header Idempotency-Key is required for this request."
+        )
+    return asked
+
+
+def read(request: StrictRequest) -> Asked:
+    """The headers of any command.
+
+    Raises:
+        Problem: invalid-header.
+    """
+    key = if_match = based_on = None
+    traced = False
+    for name, value in request.scope["headers"]:
+        if name == b"idempotency-key":
+            if key is not None:
+                raise Problem("invalid-header", "Idempotency-Key was sent more than once.")
+            key = value
+        elif name == b"traceparent":
+            traced = True
+        elif name == b"if-match":
+            if_match = value if if_match is None else if_match + b"," + value
+        elif name == b"based-on":
+            based_on = value.decode("latin-1").strip()
+    sent_trace = traceparent(request.scope) if traced else None
+    return Asked(
+        None if key is None else idempotency_key(key),
+        None if if_match is None else _versions(request),
+        if_match or b"",
+        sent_trace,
+        trace_id(request.scope) if sent_trace else None,
+        based_on,
+    )
+
+
+def idempotency_key(value: bytes) -> str:
+    """The key in a header, quoted or not.
+
+    Raises:
+        Problem: invalid-header.
+    """
+    found = _KEY.fullmatch(value)
+    if found is None:
+        raise Problem(
+            "invalid-header",
+            "Idempotency-Key takes 1 to 128 of A-Z a-z 0-9 . _ ~ : - and may stand in double quotes.",
+        )
+    return (found[1] or found[2]).decode()
+
+
+def _versions(request: StrictRequest) -> tuple[int, ...] | None:
+    """Compared strongly: a weak tag, or one that is no version, matches nothing."""
+    tags = entity_tags(request.scope, b"if-match")
+    if tags is None:
+        return None
+    return tuple(int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag)))

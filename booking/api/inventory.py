@@ -1,0 +1,73 @@
+"""The routes of the back office: create a resource, open its slots."""
+
+from uuid import UUID
+
+from litestar import post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, JSONBody
+
+from booking.api.bookings import UNDECIDED
+from booking.api.desk import Desk
+from booking.api.documents import ResourceShown, SlotsOpened
+from booking.api.headers import COMMAND_HEADERS, with_key
+from booking.commands import CreateResource, OpenSlots
+from booking.edge.answers import Answer
+from booking.edge.requests import StrictRequest
+from booking.guards import inventory
+from booking.identities import uuid7
+
+SCOPES = ("inventory:write",)
+
+
+def routes(desk: Desk) -> list[HTTPRouteHandler]:
+    """The routes of resources and slots, served by `desk`."""
+
+    @post(
+        "/v1/resources",
+        opt={
+            "scopes": SCOPES,
+            "headers": with_key,
+            "request_headers": COMMAND_HEADERS,
+            "answers": {201: ResourceShown},
+            "problems": ("idempotency-key-missing", "already-exists", *UNDECIDED),
+        },
+    )
+    async def create_resource(request: StrictRequest, data: JSONBody[CreateResource]) -> Answer:
+        """Create a resource with its policy."""
+        call = desk.call(request, data)
+        resource_id = data.resource_id or uuid7()
+        decision = desk.inventory.decide(
+            "CreateResource",
+            call.command_id,
+            lambda connection: inventory.create_resource(connection, call, data, resource_id),
+        )
+        return await desk.answer(request, decision)
+
+    @post(
+        "/v1/resources/{resource_id:uuid}/slots",
+        opt={
+            "scopes": SCOPES,
+            "headers": with_key,
+            "request_headers": COMMAND_HEADERS,
+            "answers": {201: SlotsOpened},
+            "problems": (
+                "idempotency-key-missing",
+                "resource-not-found",
+                "already-exists",
+                *UNDECIDED,
+            ),
+        },
+    )
+    async def open_slots(
+        request: StrictRequest, resource_id: FromPath[UUID], data: JSONBody[OpenSlots]
+    ) -> Answer:
+        """Open slots of a resource: all or none, one event each, in the order sent."""
+        call = desk.call(request, data)
+        decision = desk.inventory.decide(
+            "OpenSlots",
+            call.command_id,
+            lambda connection: inventory.open_slots(connection, call, data, resource_id, uuid7),
+        )
+        return await desk.answer(request, decision)
+
+    return [create_resource, open_slots]

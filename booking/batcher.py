@@ -1,0 +1,201 @@
+"""The micro-batcher: commands that wait at the same time share one transaction.
+
+A row lock is held until its commit is flushed, so one hot slot sells one transaction's worth per
+flush. The next batch is therefore whatever queued while the last one was in flight: no timer, so an
+idle system answers at once and a busy one fills its batches by itself.
+
+It promises: arrival order; at most one command per booking and per (caller, command id) in a batch;
+one decision for equal commands under one key; a full queue refuses at once; a command that makes
+the call raise fails alone.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+
+import asyncpg
+import structlog
+
+from booking.attempts import Attempts
+from booking.commands.command import Command, Decision
+from booking.faults import (
+    CommandFailed,
+    DatabaseUnavailable,
+    Draining,
+    Fault,
+    NotDecided,
+    QueueFull,
+)
+
+BATCH_SIZE_MAX = 256
+QUEUE_SIZE_MAX = 4096
+"""At a few thousand decisions per second this is less than a second of waiting."""
+DEADLINE_S = 5.0
+
+Take = Callable[[asyncpg.Connection, Sequence[Command]], Awaitable[Sequence[Decision]]]
+"""A guard: decides a batch in one transaction, or raises and nothing has happened."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _Waiting:
+    """A queued command and everybody who waits for its decision."""
+
+    __slots__ = ("command", "give_up_at_s", "key", "waiters")
+
+    def __init__(self, command: Command, key: tuple[str, str, bytes], give_up_at_s: float) -> None:
+        self.command = command
+        self.key = key
+        self.give_up_at_s = give_up_at_s
+        self.waiters: list[asyncio.Future[Decision]] = []
+
+
+class Batcher:
+    """Queues commands and decides them in batches, one batch in flight at a time."""
+
+    def __init__(
+        self,
+        take: Take,
+        attempts: Attempts,
+        *,
+        batch_size_max: int = BATCH_SIZE_MAX,
+        queue_size_max: int = QUEUE_SIZE_MAX,
+        on_batch: Callable[[int], None] = lambda _: None,
+        on_accepted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_batch` is told each batch's size, `on_accepted` that a commit has put events into the log."""
+        self._take = take
+        self._attempts = attempts
+        self._batch_size_max = batch_size_max
+        self._queue_size_max = queue_size_max
+        self._on_batch = on_batch
+        self._on_accepted = on_accepted
+        self._queue: deque[_Waiting] = deque()
+        self._queued: dict[tuple[str, str, bytes], _Waiting] = {}
+        self._depth = 0
+        self._worker: asyncio.Task[None] | None = None
+        self._draining = False
+
+    @property
+    def depth(self) -> int:
+        """How many callers wait for a batch that has not begun."""
+        return self._depth
+
+    def submit(self, command: Command) -> asyncio.Future[Decision]:
+        """Queue a command; the future is its decision, or raises the fault.
+
+        A caller that goes away cancels its own waiting only: the command is decided all the same.
+
+        Raises:
+            QueueFull: at once, nothing happened.
+            Draining: likewise.
+        """
+        if self._draining:
+            raise Draining
+        if self._depth >= self._queue_size_max:
+            raise QueueFull
+        call = command.call
+        key = (call.caller, call.command_id, call.fingerprint)
+        waiting = self._queued.get(key)
+        if waiting is None:
+            waiting = _Waiting(command, key, time.monotonic() + DEADLINE_S)
+            self._queued[key] = waiting
+            self._queue.append(waiting)
+        self._depth += 1
+        decision = asyncio.get_running_loop().create_future()
+        waiting.waiters.append(decision)
+        if self._worker is None:
+            # Begins in the loop's next round: what arrives in this one shares the batch.
+            self._worker = asyncio.create_task(self._work_off(), name="batcher")
+        return decision
+
+    def drain(self) -> None:
+        """Refuse new commands from now on; queued ones are still decided."""
+        self._draining = True
+
+    async def stop(self) -> None:
+        """Drain, and wait until the last queued command is decided or given up."""
+        self.drain()
+        if self._worker is not None:
+            await self._worker
+
+    async def _work_off(self) -> None:
+        try:
+            while self._queue:
+                batch = self._next_batch()
+                self._on_batch(len(batch))
+                await self._decide(batch)
+        finally:
+            self._worker = None
+
+    def _next_batch(self) -> list[_Waiting]:
+        """The oldest commands that may be decided together; the others keep their place."""
+        batch: list[_Waiting] = []
+        later: list[_Waiting] = []
+        taken: set[object] = set()
+        queue = self._queue
+        while queue and len(batch) < self._batch_size_max:
+            waiting = queue.popleft()
+            same_id = waiting.key[:2]
+            booking_id = waiting.command.booking_id
+            if same_id in taken or booking_id in taken:
+                later.append(waiting)
+            else:
+                batch.append(waiting)
+                del self._queued[waiting.key]
+                self._depth -= len(waiting.waiters)
+            # Also when it must wait: nobody behind may overtake it.
+            taken.add(same_id)
+            taken.add(booking_id)
+        queue.extendleft(reversed(later))
+        return batch
+
+    async def _decide(self, batch: list[_Waiting]) -> None:
+        """Decide a batch; when the call raises, its halves, until the one that raises is alone."""
+        commands = [waiting.command for waiting in batch]
+        give_up_at_s = max(waiting.give_up_at_s for waiting in batch)
+        try:
+            decisions = await self._attempts.run(
+                lambda connection: self._take(connection, commands), give_up_at_s=give_up_at_s
+            )
+        except (DatabaseUnavailable, NotDecided) as fault:
+            _fail(batch, fault)
+        except Exception as error:  # noqa: BLE001 - nothing has happened; whose fault it is is found out
+            if len(batch) > 1:
+                half = len(batch) // 2
+                await self._decide(batch[:half])
+                await self._decide(batch[half:])
+            else:
+                _fail(batch, failed(commands[0].kind, commands[0].call.command_id, error))
+        else:
+            if any(decision.outcome == "accepted" for decision in decisions):
+                self._on_accepted()
+            for decision in decisions:
+                _answer(batch[decision.ordinal], decision)
+
+
+def failed(kind: str, command_id: str, error: Exception) -> CommandFailed:
+    """The fault of a command that makes the deciding call raise, logged with its cause."""
+    constraint = getattr(error, "constraint_name", None)
+    _log.error("command_failed", command=kind, command_id=command_id, error=repr(error))
+    rule = f"the database's rule {constraint}" if constraint else "an unexpected error"
+    fault = CommandFailed(f"{kind} ran into {rule}; nothing happened.", constraint=constraint)
+    fault.__cause__ = error
+    return fault
+
+
+def _answer(waiting: _Waiting, decision: Decision) -> None:
+    first, *joined = waiting.waiters
+    if not first.done():
+        first.set_result(decision)
+    for waiter in joined:
+        if not waiter.done():
+            waiter.set_result(decision.repeated())
+
+
+def _fail(batch: Sequence[_Waiting], fault: Fault) -> None:
+    for waiting in batch:
+        for waiter in waiting.waiters:
+            if not waiter.done():
+                waiter.set_exception(fault)

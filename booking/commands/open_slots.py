@@ -1,0 +1,32 @@
+"""Put slots of a resource on sale: all of them or none."""
+
+from typing import Annotated
+from uuid import UUID
+
+from msgspec import Meta, Struct
+
+from booking.model import SLOTS_PER_CALL_MAX, Capacity, Moment
+
+
+class NewSlot(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One slot: from when to when, and how many units of it there are."""
+
+    starts_at: Moment
+    ends_at: Moment
+    capacity: Capacity
+    slot_id: UUID | None = None
+
+    def __post_init__(self) -> None:
+        if self.starts_at >= self.ends_at:
+            raise ValueError("ends_at must be later than starts_at")
+
+
+class OpenSlots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One event per slot, in the order sent. Slots of a resource may overlap."""
+
+    slots: Annotated[list[NewSlot], Meta(min_length=1, max_length=SLOTS_PER_CALL_MAX)]
+
+    def __post_init__(self) -> None:
+        chosen = [slot.slot_id for slot in self.slots if slot.slot_id is not None]
+        if len(set(chosen)) < len(chosen):
+            raise ValueError("slots name the same slot_id twice")
