@@ -1,0 +1,33 @@
+"""What it costs here to make a write last: the price that a transaction per booking pays every time, and a batch once."""
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from loadtest.driver.percentile import percentile
+
+FLUSHES = 300
+BLOCK_BYTES = 8192
+BLOCKS = 64
+
+
+async def fdatasync_p50_ms(folder: Path) -> float:
+    """The median of FLUSHES single flushes in `folder`, each after one block was written into a file of fixed size, as Postgres does."""
+    return percentile(await asyncio.to_thread(_flushes_ms, folder), 50)
+
+
+def _flushes_ms(folder: Path) -> list[float]:
+    block = os.urandom(BLOCK_BYTES)
+    flush = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
+    taken_ms = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        file.write(block * BLOCKS)
+        os.fsync(file.fileno())
+        for number in range(FLUSHES):
+            os.pwrite(file.fileno(), block, number % BLOCKS * BLOCK_BYTES)
+            began_s = time.perf_counter()
+            flush(file.fileno())
+            taken_ms.append((time.perf_counter() - began_s) * 1000)
+    return taken_ms
