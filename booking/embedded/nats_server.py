@@ -22,6 +22,7 @@ from booking.embedded.binaries import find_nats_server
 from booking.embedded.child import Child
 
 START_DEADLINE_S = 30
+STOP_DEADLINE_S = 2.5
 
 # js_ack_fc_v2 would change the form of ack subjects, which the client reads by position.
 CONFIGURATION = """\
@@ -41,6 +42,8 @@ class _Ports(msgspec.Struct):
 
 class NatsServer:
     """A running server: `async with NatsServer(store_dir, durable=True) as nats_server`."""
+
+    name = "nats-server"
 
     def __init__(self, store_dir: Path, *, durable: bool, inherited: Sequence[int] = ()) -> None:
         """Prepare for `store_dir`; `inherited` file descriptors stay open as long as it runs."""
@@ -101,7 +104,7 @@ class NatsServer:
     async def stop(self) -> None:
         """Stop, and remove the ports file."""
         if self.child is not None:
-            await self.child.stop(signal.SIGTERM)
+            await self.child.stop(signal.SIGTERM, deadline_s=STOP_DEADLINE_S)
         shutil.rmtree(self._ports_dir, ignore_errors=True)
 
     async def _wait_until_ready(self, child: Child) -> _Ports:
@@ -115,10 +118,11 @@ class NatsServer:
             except (OSError, msgspec.DecodeError):  # not there yet, or half written
                 pass
             if child.exit_code is not None or time.monotonic() > deadline:
-                raise Misconfigured(f"nats-server did not start: {self._last_word()}")
+                raise Misconfigured(f"nats-server did not start: {self.last_word()}")
             await asyncio.sleep(0.005)
 
-    def _last_word(self) -> str:
+    def last_word(self) -> str:
+        """Return the newest line of the server's log."""
         lines = self._log.read_text(errors="replace").strip().splitlines()
         return (lines or ["it said nothing"])[-1]
 

@@ -25,6 +25,7 @@ DATABASE = "booking"
 START_DEADLINE_S = 60
 """Replaying the log after a kill is what may take long."""
 PREDECESSOR_DEADLINE_S = 20
+STOP_DEADLINE_S = 2.5
 
 INITDB = (
     *("--username", LOGIN, "--auth", "trust", "--encoding", "UTF8", "--no-instructions"),
@@ -57,6 +58,8 @@ NOT_DURABLE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": 
 
 class Postgres:
     """A running server: `async with Postgres(data_dir, durable=True) as postgres`."""
+
+    name = "postgres"
 
     def __init__(self, data_dir: Path, *, durable: bool, inherited: Sequence[int] = ()) -> None:
         """Prepare for `data_dir`; `inherited` file descriptors stay open as long as it runs."""
@@ -124,7 +127,8 @@ class Postgres:
     async def stop(self) -> None:
         """Stop ("fast"), and remove the socket directory."""
         if self.child is not None:
-            await self.child.stop(signal.SIGINT)
+            # Killed, it loses nothing: the next start replays its log, which only takes longer.
+            await self.child.stop(signal.SIGINT, deadline_s=STOP_DEADLINE_S)
         shutil.rmtree(self.socket_dir, ignore_errors=True)
 
     async def _make_data_dir(self, identity: Identity) -> None:
@@ -148,19 +152,19 @@ class Postgres:
         finally:
             await initdb.stop(signal.SIGKILL)
         if code != 0:
-            raise Misconfigured(f"initdb could not make {self.data_dir}: {self._last_word()}")
+            raise Misconfigured(f"initdb could not make {self.data_dir}: {self.last_word()}")
         unfinished.rename(self.data_dir)
 
     async def _wait_for_predecessor(self) -> None:
-        """Wait until no other server runs on this directory, then forget its pid file.
+        """Wait until no other server runs on this directory.
 
-        Only a process whose working directory this is counts: after a restart of the machine or
-        container any process may bear the number in the file, and Postgres would not start.
+        A pid file whose process is dead is left to Postgres, which then also looks for orphaned
+        backends. One whose number belongs to a stranger (any process may bear it after a restart
+        of the machine or container) is removed, because Postgres would refuse to start.
         """
         pid_file = self.data_dir / "postmaster.pid"
         deadline = time.monotonic() + PREDECESSOR_DEADLINE_S
-        while pid_file.exists():
-            pid = _first_line(pid_file)
+        while _lives(pid := _first_number(pid_file)):
             if not _works_in(pid, self.data_dir):
                 pid_file.unlink(missing_ok=True)
             elif time.monotonic() > deadline:
@@ -174,7 +178,7 @@ class Postgres:
         deadline = time.monotonic() + START_DEADLINE_S
         while not _says_ready(pid_file, child.pid):
             if child.exit_code is not None or time.monotonic() > deadline:
-                raise Misconfigured(f"Postgres did not start: {self._last_word()}")
+                raise Misconfigured(f"Postgres did not start: {self.last_word()}")
             await asyncio.sleep(0.005)
 
     def _give_to_owner(self, folder: Path) -> None:
@@ -186,7 +190,8 @@ class Postgres:
             for name in (place, *(os.path.join(place, file) for file in files)):  # noqa: PTH118
                 os.chown(name, owner, owner, follow_symlinks=False)
 
-    def _last_word(self) -> str:
+    def last_word(self) -> str:
+        """Return the newest telling line of the server's log."""
         lines = (
             self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
         )
@@ -202,18 +207,31 @@ async def create_database(
 
     connection = await asyncpg.connect(postgres.url("postgres"))
     try:
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
-            await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    except asyncpg.DuplicateDatabaseError:
+        pass
     finally:
         await connection.close()
     return postgres.url(name)
 
 
-def _first_line(file: Path) -> int:
+def _first_number(file: Path) -> int:
     try:
         return int(file.read_text().split("\n", 1)[0])
     except (OSError, ValueError):
         return 0
+
+
+def _lives(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _says_ready(pid_file: Path, pid: int) -> bool:
@@ -225,19 +243,11 @@ def _says_ready(pid_file: Path, pid: int) -> bool:
 
 
 def _works_in(pid: int, folder: Path) -> bool:
-    """Return whether the process `pid` has `folder` as its working directory (a postmaster has)."""
-    if pid <= 0:
-        return False
-    proc = Path(f"/proc/{pid}")
-    if not Path("/proc/self").exists():  # no /proc: believe the file if the process lives
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+    """Return whether `folder` is the working directory of `pid`, as it is of a postmaster.
+
+    Where that cannot be seen (no /proc, another user's process) the pid file is believed.
+    """
     try:
-        return (proc / "cwd").readlink() == folder.resolve()
+        return Path(f"/proc/{pid}/cwd").readlink() == folder.resolve()
     except OSError:
-        return False
+        return True

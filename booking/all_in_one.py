@@ -1,0 +1,177 @@
+"""The whole system behind one port: `booking up`.
+
+This process serves commands and queries; the relay and the projector are its children, like the
+embedded servers. It says that it is ready only when every part answers and the read model has
+caught up with the log as it was at the start. The one module that knows both sides.
+"""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import cast
+
+import asyncpg
+import structlog
+
+import booking.app
+import projector.app
+import projector.settings
+from booking.edge.application import http_app
+from booking.edge.database import open_pool
+from booking.edge.failures import Misconfigured
+from booking.edge.metrics_listener import serve_metrics
+from booking.edge.migrations import migrate
+from booking.edge.serving import bind, serve, url_of
+from booking.edge.settings import RUN_FILE, RunFile, write_run_file
+from booking.embedded.python_part import PythonPart
+from booking.embedded.readiness import is_ready
+from booking.embedded.servers import Servers
+from booking.embedded.supervision import keep_running
+from booking.keys import store_initial
+from booking.settings import Settings, load_settings
+
+CHILDREN = {
+    "relay": (("booking.cli", "relay"), "BOOKING_METRICS_PORT"),
+    "projector": (("projector.cli", "run"), "PROJECTOR_METRICS_PORT"),
+}
+SCHEMA = Path(__file__).with_name("schema")
+READY_DEADLINE_S = 600.0
+"""A long log that has to be folded from its beginning is what may take minutes."""
+REPORT_EVERY_S = 5.0
+POLL_EVERY_S = 0.02
+
+_log = structlog.get_logger("up")
+
+
+async def run(
+    servers: Servers, environ: Mapping[str, str], *, parts: Sequence[str], stop: asyncio.Event
+) -> None:
+    """Serve `parts` until `stop` is set; `environ` names the servers."""
+    settings = load_settings(environ)
+    listener = bind(settings.host, settings.port, environment=settings.environment)
+    url = url_of(listener)
+    await migrate_both_sides(environ)
+    children = [
+        PythonPart(
+            name,
+            command,
+            environ=environ,
+            port_variable=port_variable,
+            inherited=[servers.lease.servers],
+        )
+        for name, (command, port_variable) in CHILDREN.items()
+        if name in parts
+    ]
+    async with contextlib.AsyncExitStack() as stack:
+        for child in children:
+            stack.push_async_callback(child.stop)
+            await child.start()
+        here = []
+        if "api" in parts:
+            here.append(await stack.enter_async_context(booking.app.open_part(settings)))
+        if "queries" in parts:
+            queries = projector.app.open_part(projector.settings.load_settings(environ))
+            here.append(await stack.enter_async_context(queries))
+        app = http_app(
+            *here, environment=settings.environment, allowed_origins=settings.allowed_origins
+        )
+        metrics_url = await stack.enter_async_context(
+            serve_metrics(
+                {"up": app.registries} | {child.name: child.url for child in children},
+                bound=bind(
+                    settings.metrics_host, settings.metrics_port, variable="BOOKING_METRICS_PORT"
+                ),
+                missing=app.missing,
+            )
+        )
+        write_run_file(servers.data_dir, _run_file(servers, settings, url, metrics_url))
+        stack.callback((servers.data_dir / RUN_FILE).unlink, missing_ok=True)
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(serve(app, sockets=[listener], stop=stop), name="serve")
+            serving.add_done_callback(lambda _: stop.set())
+            watching = [
+                tasks.create_task(keep_running(server), name=f"keep {server.name}")
+                for server in (*servers.embedded, *children)
+            ]
+            watching.append(tasks.create_task(_announce(url, children), name="announce"))
+            await stop.wait()
+            for task in watching:
+                task.cancel()
+            # While requests in flight finish; a view that no longer moves does not hurt them.
+            await asyncio.gather(*(child.stop() for child in children))
+
+
+async def migrate_both_sides(
+    environ: Mapping[str, str], *, progress: Callable[[str], None] = _log.info
+) -> list[str]:
+    """Bring both schemas up to date, store the first key, and return the names of files applied.
+
+    Raises Misconfigured when the database cannot be reached or the login may not.
+    """
+    settings = load_settings(environ, needs=("migration_database_url",))
+    url = settings.migration_database_url
+    component, folder = projector.app.migrations()
+    applied = [
+        *await migrate(url, component="booking", folder=SCHEMA, progress=progress),
+        *await migrate(url, component=component, folder=folder, progress=progress),
+    ]
+    if settings.initial_key:
+        pool = await open_pool(
+            url,
+            role="booking_owner",
+            name="booking migrate",
+            size_max=1,
+            statement_timeout_ms=5000,
+            variable="BOOKING_MIGRATION_DATABASE_URL",
+        )
+        async with pool, pool.acquire() as connection:
+            if await store_initial(cast("asyncpg.Connection", connection), settings.initial_key):
+                progress("the key of BOOKING_INITIAL_KEY")
+    return applied
+
+
+async def _announce(url: str, children: Sequence[PythonPart]) -> None:
+    """Print the one line when everything is there; say on standard error what is awaited."""
+    begun = time.monotonic()
+    report_at = begun + REPORT_EVERY_S
+    while missing := await _missing(url, children):
+        for child in children:
+            if child.child is not None and child.child.exit_code == 2:
+                raise Misconfigured(f"The {child.name} did not start: its own sentence is above.")
+        if time.monotonic() > begun + READY_DEADLINE_S:
+            raise Misconfigured(
+                f"Not ready within {READY_DEADLINE_S:.0f} s, still missing: {', '.join(missing)}."
+            )
+        if time.monotonic() > report_at:
+            report_at += REPORT_EVERY_S
+            _log.info("waiting", missing=missing)
+        await asyncio.sleep(POLL_EVERY_S)
+    _log.info("ready", url=url, seconds=round(time.monotonic() - begun, 3))
+    with contextlib.suppress(OSError):  # whoever started us may have stopped reading
+        sys.stdout.write(f"booking is ready at {url}\n")
+        sys.stdout.flush()
+
+
+async def _missing(url: str, children: Sequence[PythonPart]) -> list[str]:
+    """Name the parts that do not answer as ready yet."""
+    asked = {"http": url} | {child.name: child.url for child in children}
+    ready = await asyncio.gather(*(is_ready(place) for place in asked.values()))
+    return [name for name, yes in zip(asked, ready, strict=True) if not yes]
+
+
+def _run_file(servers: Servers, settings: Settings, url: str, metrics_url: str) -> RunFile:
+    postgres_bin = servers.postgres and servers.postgres.programs
+    return RunFile(
+        pid=os.getpid(),
+        url=url,
+        database_url=settings.database_url,
+        migration_database_url=settings.migration_database_url,
+        nats_url=settings.nats_url,
+        nats_monitoring_url=settings.nats_monitoring_url,
+        metrics_url=metrics_url,
+        postgres_bin=None if postgres_bin is None else str(postgres_bin),
+    )
