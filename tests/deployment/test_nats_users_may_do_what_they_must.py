@@ -1,0 +1,154 @@
+"""The real nats-server with the very file that compose mounts: everybody can work, nobody can do more."""
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+import nats
+import pytest
+from compose import services
+from eventually import eventually
+
+from booking.events.envelope import LogRow
+from booking.events.subjects import AVAILABILITY_CHANGES, LOG_HEAD, STREAM, WAKE, event_subject
+from booking.relay.connect_nats import NatsUnreachable, connected_to_nats
+from booking.relay.publish import publish
+from booking.relay.stream import create, inspect, recreate
+from projector.consumer.stream import Stream
+
+EPOCH = UUID("0197f0c0-0000-7000-8000-000000000001")
+EVENT = UUID("0197f0c0-0000-7000-8000-000000000002")
+ROW = LogRow(
+    position=1,
+    event_id=EVENT,
+    type="ResourceCreated",
+    schema=1,
+    recorded_at=datetime(2030, 1, 1, tzinfo=UTC),
+    actor="tester",
+    command_id="c",
+    correlation_id=None,
+    traceparent=None,
+    booking_id=None,
+    resource_id=EVENT,
+    slots="[]",
+    data="{}",
+)
+
+
+def url_of(service: str, nats_of_compose: str) -> str:
+    """The URL a service is given, with the address of the test's server."""
+    environment = services()[service]["environment"]
+    url = environment.get("BOOKING_NATS_URL") or environment["PROJECTOR_NATS_URL"]
+    return url.replace("nats:4222", nats_of_compose)
+
+
+@asynccontextmanager
+async def connected(service: str, nats_of_compose: str):
+    """A connection of a service, and what the server has refused on it so far."""
+    refused: list[str] = []
+
+    async def note(error: Exception) -> None:
+        refused.append(str(error))
+
+    client = await nats.connect(
+        url_of(service, nats_of_compose), error_cb=note, allow_reconnect=False
+    )
+    try:
+        yield client, refused
+    finally:
+        await client.close()
+
+
+async def may_not_publish(service: str, nats_of_compose: str, subject: str) -> None:
+    async with connected(service, nats_of_compose) as (client, refused):
+        await client.publish(subject, b"{}")
+        await client.flush()
+        await eventually(lambda: any("permissions violation" in each.lower() for each in refused))
+
+
+async def test_the_relay_makes_the_stream_and_fills_it(nats_of_compose):
+    async with connected("booking-relay", nats_of_compose) as (client, refused):
+        jetstream = client.jetstream()
+        await recreate(jetstream, EPOCH, head=0)
+        assert await publish(client, EPOCH, [ROW]) == 1
+        rows = [
+            msgspec.structs.replace(ROW, position=position, event_id=UUID(int=position))
+            for position in range(2, 12)
+        ]
+        assert await publish(client, EPOCH, rows) == 11
+        assert (await inspect(jetstream)).last_position == 11
+        await client.publish(LOG_HEAD, b"{}")
+        await client.flush()
+        assert refused == []
+
+
+async def test_the_api_wakes_the_relay(nats_of_compose):
+    async with connected("booking-relay", nats_of_compose) as (relay, _):
+        awake = await relay.subscribe(WAKE)
+        await relay.flush()
+        async with connected("booking-api", nats_of_compose) as (api, refused):
+            await api.publish(WAKE, b"")
+            await api.flush()
+            assert (await awake.next_msg(timeout=2)).subject == WAKE
+            assert refused == []
+
+
+async def test_the_projector_reads_the_stream_and_the_heartbeat_and_publishes_its_feed(
+    nats_of_compose,
+):
+    async with connected("booking-relay", nats_of_compose) as (relay, _):
+        await recreate(relay.jetstream(), EPOCH, head=0)
+        await publish(relay, EPOCH, [ROW])
+        stream = Stream(
+            url_of("projector", nats_of_compose), name="projector", start_after=lambda: 0
+        )
+        stream.wanted.set()
+        running = asyncio.create_task(stream.run())
+        try:
+            arrived = await eventually(lambda: list(stream.arrived))
+            assert [each.position for each in arrived] == [1]
+            assert await stream.last_sequence() == 1
+            heartbeat = {"epoch": EPOCH, "position": 1, "at": ROW.recorded_at}
+            await relay.publish(LOG_HEAD, msgspec.json.encode(heartbeat))
+            await eventually(lambda: list(stream.heartbeats))
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+    async with (
+        connected("query-api", nats_of_compose) as (queries, refused_queries),
+        connected("projector", nats_of_compose) as (projector, refused),
+    ):
+        feed = await queries.subscribe(AVAILABILITY_CHANGES)
+        await queries.flush()
+        await projector.publish(AVAILABILITY_CHANGES, b"{}")
+        assert (await feed.next_msg(timeout=2)).data == b"{}"
+        assert refused == refused_queries == []
+
+
+@pytest.mark.parametrize("service", ["booking-api", "projector", "query-api"])
+async def test_nobody_but_the_relay_writes_events_or_heartbeats(nats_of_compose, service):
+    await may_not_publish(service, nats_of_compose, event_subject(EPOCH, None, "HoldPlaced"))
+    await may_not_publish(service, nats_of_compose, LOG_HEAD)
+
+
+@pytest.mark.parametrize("service", ["booking-api", "projector", "query-api"])
+async def test_nobody_but_the_relay_can_take_the_stream_away(nats_of_compose, service):
+    async with connected("booking-relay", nats_of_compose) as (relay, _):
+        jetstream = relay.jetstream()
+        if await inspect(jetstream) is None:
+            await create(jetstream, EPOCH, head=0)
+    await may_not_publish(service, nats_of_compose, f"$JS.API.STREAM.DELETE.{STREAM}")
+    await may_not_publish(service, nats_of_compose, f"$JS.API.STREAM.UPDATE.{STREAM}")
+
+
+@pytest.mark.parametrize("service", ["booking-api", "booking-relay", "query-api"])
+async def test_nobody_but_the_projector_says_what_changed(nats_of_compose, service):
+    await may_not_publish(service, nats_of_compose, AVAILABILITY_CHANGES)
+
+
+async def test_nobody_connects_without_a_password(nats_of_compose):
+    with pytest.raises(NatsUnreachable, match="Authorization"):
+        async with connected_to_nats(f"nats://{nats_of_compose}", name="nobody"):
+            pass

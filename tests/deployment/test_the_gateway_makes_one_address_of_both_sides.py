@@ -1,0 +1,36 @@
+"""One rule: what changes something, and what asks for a command's fate, goes to the side that decides."""
+
+import re
+
+import pytest
+from gateway import CONFIGURATION, side_of
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "side"),
+    [
+        ("POST", "/v1/bookings", "commands"),
+        ("POST", "/v1/bookings/0197f0c0-0000-7000-8000-000000000001/confirm", "commands"),
+        ("GET", "/v1/commands/sale-1", "commands"),
+        ("HEAD", "/v1/commands/sale-1", "commands"),
+        ("GET", "/v1/bookings", "queries"),
+        ("HEAD", "/v1/availability", "queries"),
+        ("GET", "/v1/availability/stream", "queries"),
+        ("GET", "/v1/commandsandmore", "queries"),
+        ("OPTIONS", "/v1/bookings", "queries"),
+        ("GET", "/schema/openapi.json", "queries"),
+        ("GET", "/health/live", "queries"),
+    ],
+)
+def test_each_request_goes_to_the_side_that_can_answer_it(method, path, side):
+    assert side_of(method, path) == side
+
+
+def test_metrics_are_not_for_the_public():
+    assert "location = /metrics { return 404; }" in CONFIGURATION
+
+
+def test_a_command_is_sent_once_and_a_stream_leaves_at_once():
+    settings = dict(re.findall(r"^\s+(proxy_\w+) (\w+);$", CONFIGURATION, re.MULTILINE))
+    assert settings["proxy_next_upstream"] == "off"
+    assert settings["proxy_buffering"] == "off"
