@@ -1,0 +1,89 @@
+"""What a sale needs beforehand: a resource with slots, made through the API and visible to the queries before anybody looks."""
+
+import uuid
+from collections.abc import Sequence
+from random import Random
+
+import msgspec
+from msgspec import Struct
+
+from loadtest.driver import Client, Exchange
+from loadtest.failures import CannotRunError
+from loadtest.history import FinalSlot
+
+
+class _Slot(Struct):
+    slot_id: str
+
+
+class _Slots(Struct):
+    slots: list[_Slot]
+
+
+class _Resource(Struct):
+    resource_id: str
+
+
+def seeded_id(rng: Random) -> str:
+    """A UUID that the same seed makes again."""
+    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+
+
+async def open_slots(client: Client, *, capacities: Sequence[int], rng: Random) -> list[str]:
+    """Makes one resource with a slot per capacity and waits until the queries know them; returns the slot ids.
+
+    Raises:
+        CannotRunError: the system refused, or does not show what it accepted.
+    """
+    resource = await client.request(
+        "POST",
+        "/v1/resources",
+        body=msgspec.json.encode({"name": "Hall", "time_zone": "Europe/Amsterdam"}),
+        headers=[("Idempotency-Key", seeded_id(rng))],
+    )
+    resource_id = msgspec.json.decode(_accepted(resource).body, type=_Resource).resource_id
+    slots = [
+        {
+            "slot_id": seeded_id(rng),
+            "starts_at": "2190-01-01T19:00:00Z",
+            "ends_at": "2190-01-01T22:00:00Z",
+            "capacity": capacity,
+        }
+        for capacity in capacities
+    ]
+    opened = await client.request(
+        "POST",
+        f"/v1/resources/{resource_id}/slots",
+        body=msgspec.json.encode({"slots": slots}),
+        headers=[("Idempotency-Key", seeded_id(rng))],
+    )
+    ids = [s.slot_id for s in msgspec.json.decode(_accepted(opened).body, type=_Slots).slots]
+    token = (opened.header(b"consistency-token") or b"").decode()
+    shown = await client.request(
+        "GET",
+        f"/v1/slots/{ids[-1]}",
+        headers=[("Consistency-Token", token), ("Prefer", "wait=10")],
+    )
+    _accepted(shown)
+    return ids
+
+
+async def at_rest(client: Client, slot_id: str) -> FinalSlot:
+    """The slot by a strong read: everything that was in the log when asked is in this answer.
+
+    Raises:
+        CannotRunError: it could not be had.
+    """
+    exchange = await client.request(
+        "GET",
+        f"/v1/slots/{slot_id}",
+        headers=[("Cache-Control", "no-cache"), ("Prefer", "wait=10")],
+    )
+    return msgspec.json.decode(_accepted(exchange).body, type=FinalSlot)
+
+
+def _accepted(exchange: Exchange) -> Exchange:
+    if exchange.outcome != "ok":
+        said = exchange.body.decode(errors="replace") or "no answer"
+        raise CannotRunError(f"The system refused to be set up ({exchange.status}): {said}")
+    return exchange

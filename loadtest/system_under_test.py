@@ -1,0 +1,93 @@
+"""The system as a child process: `booking up` in the laboratory, on a throw-away directory, with the settings of one arm.
+
+It is started and stopped from outside like anybody would: a command, a line that says it is ready, SIGTERM. Whatever happens to this process,
+the child does not outlive it (it is told whose child it is and asks the kernel).
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from loadtest.failures import CannotRunError
+
+READY = re.compile(rb"booking is ready at (http://\S+)")
+READY_DEADLINE_S = 60.0
+# `booking up` promises to be gone within ten seconds of SIGTERM.
+STOP_DEADLINE_S = 12.0
+
+
+@contextlib.asynccontextmanager
+async def booking_up(
+    data_dir: Path, *, settings: Mapping[str, str], log_file: Path
+) -> AsyncIterator[str]:
+    """Runs `booking up` and yields its URL; on leaving it has ended.
+
+    Args:
+        data_dir: kept by the caller, so that the next one may continue on it.
+        settings: environment variables of this arm; no other BOOKING_ or PROJECTOR_ setting of the caller's environment gets through.
+        log_file: where its standard error goes.
+
+    Raises:
+        CannotRunError: it ended, or did not get ready in time; the sentence quotes its last words.
+    """
+    with log_file.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "booking.cli", "up", "--port", "0", "--data-dir", str(data_dir)),
+            env=environment(os.environ, settings),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log,
+            # Its own session: ctrl-C reaches us only, and we end it in order.
+            start_new_session=True,
+        )
+    try:
+        yield await _ready(process, log_file)
+    finally:
+        await _stop(process)
+
+
+def environment(own: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """The child's environment: ours without settings of some other system, plus those of this arm."""
+    kept = {k: v for k, v in own.items() if not k.startswith(("BOOKING_", "PROJECTOR_"))}
+    own_pid = {"BOOKING_PARENT_PID": str(os.getpid())}
+    return kept | own_pid | {"BOOKING_ENVIRONMENT": "laboratory"} | dict(settings)
+
+
+async def _ready(process: asyncio.subprocess.Process, log_file: Path) -> str:
+    assert process.stdout is not None  # noqa: S101 -- a pipe was asked for; narrows the type
+    try:
+        async with asyncio.timeout(READY_DEADLINE_S):
+            async for line in process.stdout:
+                if found := READY.search(line):
+                    return found[1].decode()
+            await process.wait()
+    except TimeoutError:
+        raise CannotRunError(
+            f"`booking up` was not ready within {READY_DEADLINE_S:.0f} s: see {log_file}."
+        ) from None
+    raise CannotRunError(
+        f"`booking up` ended with exit code {process.returncode}: {_last_words(log_file)}"
+    )
+
+
+def _last_words(log_file: Path) -> str:
+    lines = log_file.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"it said nothing ({log_file})."
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    try:
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        async with asyncio.timeout(STOP_DEADLINE_S):
+            await process.wait()
+    finally:  # too slow, or we are being interrupted ourselves
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
