@@ -6,30 +6,16 @@ imports the rest. A mistake of the user is one sentence on standard error and ex
 # ruff: noqa: D301  click's mark for "do not wrap" is a backspace
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, cast
-from uuid import UUID
 
 import rich_click as click
 
 from booking.edge.failures import Misconfigured
-
-if TYPE_CHECKING:
-    import asyncpg
+from booking.invocation import data_dir_option, environ_of, run_process
+from booking.keys_cli import keys
 
 PARTS = ("api", "relay", "projector", "queries")
-
-click.rich_click.TEXT_PARAGRAPH_LINEBREAKS = "\n\n"
-click.rich_click.PADDING_HELPTEXT_FIRST_LINE = (0, 0, 1, 0)
-
-data_dir_option = click.option(
-    "--data-dir",
-    metavar="DIR",
-    help="Where `booking up` keeps its data and run.json (BOOKING_DATA_DIR, default .booking).",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value, for scripts.")
 
 
 def main() -> None:
@@ -80,7 +66,7 @@ def up(port: int | None, data_dir: str | None, parts: str) -> int:
     from pathlib import Path
 
     environ = {"BOOKING_ENVIRONMENT": "development", "BOOKING_DATA_DIR": ".booking"}
-    environ |= _environ(data_dir)
+    environ |= environ_of(data_dir)
     if port is not None:
         environ["BOOKING_PORT"] = str(port)
     chosen = _parts(parts)
@@ -94,7 +80,7 @@ def up(port: int | None, data_dir: str | None, parts: str) -> int:
             run_all = await importing
             await run_all(servers, environ | servers.urls, parts=chosen, stop=stop)
 
-    return _run("up", main)
+    return run_process("up", main)
 
 
 @booking.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
@@ -132,9 +118,9 @@ def api(data_dir: str | None) -> int:
     async def main(stop: asyncio.Event) -> None:
         from booking.app import run
 
-        await run(load_settings(_environ(data_dir), needs=("database_url",)), stop)
+        await run(load_settings(environ_of(data_dir), needs=("database_url",)), stop)
 
-    return _run("api", main)
+    return run_process("api", main)
 
 
 @booking.command()
@@ -150,9 +136,9 @@ def relay(data_dir: str | None) -> int:
     async def main(stop: asyncio.Event) -> None:
         from booking.relay import run
 
-        await run(load_settings(_environ(data_dir)), stop)
+        await run(load_settings(environ_of(data_dir)), stop)
 
-    return _run("relay", main)
+    return run_process("relay", main)
 
 
 @booking.command()
@@ -167,138 +153,13 @@ def migrate(data_dir: str | None) -> int:
     async def main(_: asyncio.Event) -> None:
         from booking.all_in_one import migrate_both_sides
 
-        applied = await migrate_both_sides(_environ(data_dir), progress=click.echo)
+        applied = await migrate_both_sides(environ_of(data_dir), progress=click.echo)
         click.echo(f"{len(applied)} applied" if applied else "nothing to do")
 
-    return _run("migrate", main)
+    return run_process("migrate", main)
 
 
-@booking.group()
-def keys() -> None:
-    """Make, list and revoke API keys.
-
-    \b
-    booking keys create ticket-office --scope bookings:write --scope read
-    booking keys list
-    booking keys revoke ticket-office
-    """
-
-
-@keys.command("create")
-@click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True, help="May be given several times.")
-@click.option("--customer", type=click.UUID, help="The one customer of the scope bookings:own.")
-@click.option("--rate", type=int, help="Requests per second and process; default 200.")
-@click.option("--burst", type=int, help="Requests at once; default 400.")
-@json_option
-@data_dir_option
-def create_key(
-    *,
-    name: str,
-    scopes: tuple[str, ...],
-    customer: UUID | None,
-    rate: int | None,
-    burst: int | None,
-    as_json: bool,
-    data_dir: str | None,
-) -> int:
-    """Make a key and show it, once.
-
-    \b
-    booking keys create ticket-office --scope bookings:write --scope read
-    booking keys create app-of-ada --scope bookings:own --customer 0190c2a0-0000-7000-8000-000000000001
-    """
-
-    async def work(connection: "asyncpg.Connection") -> None:
-        from booking.keys import create
-
-        key = await create(
-            connection, name=name, scopes=scopes, customer_id=customer, rate_per_s=rate, burst=burst
-        )
-        _show(
-            key._asdict() if as_json else f"{key.secret}\n(shown only now; as {key.name})", as_json
-        )
-
-    return _with_keys(work, data_dir)
-
-
-@keys.command("list")
-@json_option
-@data_dir_option
-def list_keys(as_json: bool, data_dir: str | None) -> int:
-    """List all keys, revoked ones too; the secrets are not known.
-
-    \b
-    booking keys list --json
-    """
-
-    async def work(connection: "asyncpg.Connection") -> None:
-        from booking.keys import list_keys
-
-        listed = await list_keys(connection)
-        lines = (
-            f"{key.name:24} {'revoked' if key.revoked_at else 'live':8} {', '.join(key.scopes)}"
-            for key in listed
-        )
-        _show(listed if as_json else "\n".join(lines) or "There is no key yet.", as_json)
-
-    return _with_keys(work, data_dir)
-
-
-@keys.command("revoke")
-@click.argument("name")
-@data_dir_option
-def revoke_key(name: str, data_dir: str | None) -> int:
-    """Revoke a key by name or id; every process refuses it within seconds.
-
-    \b
-    booking keys revoke ticket-office
-    """
-
-    async def work(connection: "asyncpg.Connection") -> None:
-        from booking.keys import revoke
-
-        click.echo(f"{await revoke(connection, name)} is revoked.")
-
-    return _with_keys(work, data_dir)
-
-
-def _with_keys(
-    work: Callable[["asyncpg.Connection"], Awaitable[None]], data_dir: str | None
-) -> int:
-    """Run `work` on a connection to the write database, in the role that may change keys."""
-
-    async def main(_: asyncio.Event) -> None:
-        from booking.edge.database import open_pool
-        from booking.settings import load_settings
-
-        settings = load_settings(_environ(data_dir), needs=("database_url",))
-        async with (
-            await open_pool(
-                settings.database_url,
-                role="booking_writer",
-                name="booking keys",
-                size_max=1,
-                statement_timeout_ms=5000,
-                variable="BOOKING_DATABASE_URL",
-            ) as pool,
-            pool.acquire() as connection,
-        ):
-            await work(cast("asyncpg.Connection", connection))
-
-    return _run("keys", main)
-
-
-def _show(what: object, as_json: bool) -> None:
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(what)).decode() if as_json else what)
-
-
-def _environ(data_dir: str | None) -> dict[str, str]:
-    """Return the environment without empty variables (compose writes `${X:-}`), and the option."""
-    environ = {name: value for name, value in os.environ.items() if value.strip()}
-    return environ | ({"BOOKING_DATA_DIR": data_dir} if data_dir else {})
+booking.add_command(keys)
 
 
 def _parts(text: str) -> list[str]:
@@ -307,14 +168,6 @@ def _parts(text: str) -> list[str]:
     if unknown or not chosen:
         raise Misconfigured(f"--parts takes any of {','.join(PARTS)}, not {text!r}.")
     return chosen
-
-
-def _run(process: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    from booking.edge import logging
-    from booking.edge.process import run
-
-    logging.configure(process)
-    return run(main)
 
 
 def _import_all_in_one() -> Callable[..., Awaitable[None]]:

@@ -43,6 +43,7 @@ async def find_identity(programs: Path, scratch: Path) -> Identity:
     if await _runs(as_nobody, programs):
         return Identity(leash=as_nobody, programs=programs, owner_uid=NOBODY)
     copied = _copy(programs, scratch)
+    os.chown(scratch, NOBODY, NOBODY)
     if await _runs(as_nobody, copied):
         return Identity(leash=as_nobody, programs=copied, owner_uid=NOBODY)
     raise Misconfigured(

@@ -8,7 +8,6 @@ before it is acknowledged, unless `durable=False` (tests).
 import asyncio
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +52,7 @@ class NatsServer:
         self.url = ""
         self.monitoring_url = ""
         self._inherited = inherited
-        self._ports_dir = Path(tempfile.mkdtemp(prefix="booking-nats-"))
+        self._ports_dir = self.store_dir.with_name(f"{self.store_dir.name}.run")
         self._log = self.store_dir.with_name(f"{self.store_dir.name}.log")
 
     async def __aenter__(self) -> Self:
@@ -81,6 +80,8 @@ class NatsServer:
         """
         program = find_nats_server()
         self.store_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        shutil.rmtree(self._ports_dir, ignore_errors=True)  # a killed server's
+        self._ports_dir.mkdir(mode=0o700)
         configuration = self._ports_dir / "nats.conf"
         configuration.write_text(
             CONFIGURATION.format(

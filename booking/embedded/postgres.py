@@ -26,6 +26,7 @@ START_DEADLINE_S = 60
 """Replaying the log after a kill is what may take long."""
 PREDECESSOR_DEADLINE_S = 20
 STOP_DEADLINE_S = 2.5
+SOCKET_DIR_PREFIX = "booking-pg-"
 
 INITDB = (
     *("--username", LOGIN, "--auth", "trust", "--encoding", "UTF8", "--no-instructions"),
@@ -67,10 +68,12 @@ class Postgres:
         self.durable = durable
         self.child: Child | None = None
         self.programs: Path | None = None
-        self.socket_dir = Path(tempfile.mkdtemp(prefix="booking-pg-"))
+        # Not in the data directory: the path of a socket has 107 bytes at most.
+        self.socket_dir = Path(tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX))
         self._inherited = inherited
         self._identity: Identity | None = None
         self._log = self.data_dir.with_name(f"{self.data_dir.name}.log")
+        self._socket_link = self.data_dir.with_name(f"{self.data_dir.name}.sockets")
 
     def url(self, database: str = DATABASE) -> str:
         """Return the URL of one database; its login is a superuser of this server."""
@@ -102,6 +105,7 @@ class Postgres:
         programs = find_postgres()
         self.programs = programs
         self.data_dir.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._remember_socket_dir()
         if self._identity is None:
             self._identity = await find_identity(programs, self.socket_dir)
         if not (self.data_dir / "PG_VERSION").is_file():
@@ -130,6 +134,16 @@ class Postgres:
             # Killed, it loses nothing: the next start replays its log, which only takes longer.
             await self.child.stop(signal.SIGINT, deadline_s=STOP_DEADLINE_S)
         shutil.rmtree(self.socket_dir, ignore_errors=True)
+        self._socket_link.unlink(missing_ok=True)
+
+    def _remember_socket_dir(self) -> None:
+        """Remove the socket directory of a server that was killed, and leave word of ours."""
+        if self._socket_link.is_symlink():
+            old = self._socket_link.readlink()
+            if old != self.socket_dir and old.name.startswith(SOCKET_DIR_PREFIX):
+                shutil.rmtree(old, ignore_errors=True)
+            self._socket_link.unlink()
+        self._socket_link.symlink_to(self.socket_dir)
 
     async def _make_data_dir(self, identity: Identity) -> None:
         """Run initdb aside and rename, so that a killed initdb never looks like a database."""
@@ -184,7 +198,16 @@ class Postgres:
     def _give_to_owner(self, folder: Path) -> None:
         """On the lowest rung of the ladder the files must belong to the one who runs Postgres."""
         owner = self._identity and self._identity.owner_uid
-        if not owner or folder.stat().st_uid == owner:
+        if not owner:
+            return
+        folder.parent.chmod(folder.parent.stat().st_mode | 0o001)  # may pass, may not look
+        for ancestor in folder.parents:
+            if not ancestor.stat().st_mode & 0o001:
+                raise Misconfigured(
+                    f"Started by root, Postgres runs as nobody here, who cannot pass {ancestor}: "
+                    "choose another --data-dir, or set BOOKING_DATABASE_URL."
+                )
+        if folder.stat().st_uid == owner:
             return
         for place, _, files in os.walk(folder):
             for name in (place, *(os.path.join(place, file) for file in files)):  # noqa: PTH118
