@@ -100,6 +100,20 @@ def report(directories: tuple[Path, ...]) -> None:
         click.echo(f"report: {write(findings, directory)}")
 
 
+@cli.command()
+@click.option("--rounds", type=click.IntRange(1), help="How often both take their turn.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Writes the figures as JSON to this file.",
+)
+def bench(*, rounds: int | None, out: Path | None) -> None:
+    """One hot slot sold through HTTP, against pgbench with one transaction per booking, taking turns."""
+    from loadtest.bench import hot_slot
+
+    sys.exit(hot_slot.run(out=out, rounds=rounds or hot_slot.ROUNDS))
+
+
 def _run(work: Coroutine[Any, Any, int]) -> int:
     """Runs to the end; SIGINT and SIGTERM cancel it, and it then says what it has."""
     import uvloop

@@ -22,7 +22,7 @@ STOP_DEADLINE_S = 12.0
 
 @contextlib.asynccontextmanager
 async def booking_up(
-    data_dir: Path, *, settings: Mapping[str, str], log_file: Path
+    data_dir: Path, *, settings: Mapping[str, str], log_file: Path, parts: str | None = None
 ) -> AsyncIterator[str]:
     """Runs `booking up` and yields its URL; on leaving it has ended.
 
@@ -30,14 +30,16 @@ async def booking_up(
         data_dir: kept by the caller, so that the next one may continue on it.
         settings: environment variables of this arm; no other BOOKING_ or PROJECTOR_ setting of the caller's environment gets through.
         log_file: where its standard error goes.
+        parts: only these parts, as `--parts` takes them; None for all.
 
     Raises:
         CannotRunError: it ended, or did not get ready in time; the sentence quotes its last words.
     """
+    only = ("--parts", parts) if parts is not None else ()
     with log_file.open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "booking.cli", "up", "--port", "0", "--data-dir", str(data_dir)),
+            *("-m", "booking.cli", "up", "--port", "0", "--data-dir", str(data_dir), *only),
             env=environment(os.environ, settings),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
