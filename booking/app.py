@@ -20,6 +20,7 @@ from booking.batcher import Batcher
 from booking.edge.api_keys import KeyTable
 from booking.edge.database import DatabaseClock, open_pool, refuse_unsafe
 from booking.edge.parts import Part
+from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
 from booking.events.tokens import TokenCodec
 from booking.guards import GUARDS, THE_PRODUCTS, chosen, records
 from booking.inventory import Inventory
@@ -94,6 +95,27 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             keys=key_table,
             problems=PROBLEMS,
         )
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve the commands alone until `stop` is set: the process `booking api`.
+
+    Raises:
+        Misconfigured: as `open_part`, or an address that cannot be served.
+    """
+    listener = bind(settings.host, settings.port, environment=settings.environment)
+    metrics_listener = bind(
+        settings.metrics_host, settings.metrics_port, variable="BOOKING_METRICS_PORT"
+    )
+    async with open_part(settings) as part:
+        app = http_app(
+            part, environment=settings.environment, allowed_origins=settings.allowed_origins
+        )
+        async with serve_metrics(
+            {"api": app.registries}, bound=metrics_listener, missing=app.missing
+        ) as metrics_url:
+            _log.info("serving", url=url_of(listener), metrics_url=metrics_url)
+            await serve(app, sockets=[listener], stop=stop)
 
 
 async def _pool(
