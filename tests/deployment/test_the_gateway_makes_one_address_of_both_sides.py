@@ -1,9 +1,13 @@
 """One rule: what changes something, and what asks for a command's fate, goes to the side that decides."""
 
+import json
 import re
 
 import pytest
 from gateway import CONFIGURATION, side_of
+
+from booking.edge.problems import PROBLEMS
+from booking.edge.requests import BODY_SIZE_MAX
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,11 @@ def test_a_command_is_sent_once_and_a_stream_leaves_at_once():
     settings = dict(re.findall(r"^\s+(proxy_\w+) (\w+);$", CONFIGURATION, re.MULTILINE))
     assert settings["proxy_next_upstream"] == "off"
     assert settings["proxy_buffering"] == "off"
+
+
+def test_the_gateway_refuses_large_bodies_in_the_words_of_the_api():
+    said = json.loads(re.search(r"return 413 '(.+)';", CONFIGURATION)[1])
+    problem = PROBLEMS["content-too-large"]
+    assert f"client_max_body_size {BODY_SIZE_MAX >> 20}m;" in CONFIGURATION
+    assert (said["type"], said["title"]) == ("/problems/content-too-large", problem.title)
+    assert f"{BODY_SIZE_MAX} bytes" in said["detail"]
