@@ -62,7 +62,9 @@ class EdgeApplication(Litestar):
         self.problems: Mapping[str, ProblemType] = dict(PROBLEMS)
         for part in parts:
             self.problems = {**self.problems, **part.problems}
-        self.http_metrics = HttpMetrics()
+        self.metrics = CollectorRegistry()
+        self._requests = HttpMetrics()
+        self.metrics.register(self._requests)
         self.published = Published(self)
         self._admission = Admission(
             next((part.keys for part in parts if part.keys is not None), None),
@@ -88,9 +90,7 @@ class EdgeApplication(Litestar):
     @property
     def registries(self) -> list[CollectorRegistry]:
         """The metrics of the edge and of every Part."""
-        edge = CollectorRegistry()
-        edge.register(self.http_metrics)
-        return [edge, *(part.metrics for part in self.parts)]
+        return [self.metrics, *(part.metrics for part in self.parts)]
 
     async def missing(self) -> list[str]:
         """What must come before requests can be served; an empty list means ready."""
@@ -149,7 +149,7 @@ class EdgeApplication(Litestar):
                 raise  # the answer has begun; the server can only cut the connection
             await answer_to(self._problem(error, scope), scope)(scope, receive, send_and_note)
         finally:
-            self.http_metrics.note(template, method, status, time.perf_counter() - started_s)
+            self._requests.note(template, method, status, time.perf_counter() - started_s)
 
     def _problem(self, error: Exception, scope: Scope) -> Problem:
         """What an error means to the client. Defects are logged, with the trace the client is given."""

@@ -119,10 +119,12 @@ async def serve(
     stopping = asyncio.create_task(stop.wait(), name="http-stop")
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if drain is not None:
-            drain()
-        server.should_exit = True
-        await serving
+        try:
+            if drain is not None:
+                drain()
+        finally:
+            server.should_exit = True
+            await serving
     finally:
         stopping.cancel()
         serving.cancel()

@@ -1,0 +1,131 @@
+"""Connections: under their role, with deadlines; a clock that claims no more than it knows."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from booking.edge.database import DatabaseClock, NoDatabaseTime, open_pool, refuse_unsafe
+from booking.edge.failures import Misconfigured
+from booking.edge.serving import bind
+
+
+def pool_of(url: str, role: str = "booking_writer", **more: object):
+    return open_pool(url, role=role, name="test", size_max=2, statement_timeout_ms=300, **more)
+
+
+async def test_every_connection_acts_as_its_role_and_within_its_deadlines(database_url):
+    async with await pool_of(database_url) as pool:
+        row = await pool.fetchrow(
+            "SELECT current_user, current_setting('application_name') AS name, "
+            "current_setting('lock_timeout') AS lock_timeout"
+        )
+        assert tuple(row) == ("booking_writer", "test", "2s")
+        with pytest.raises(asyncpg.QueryCanceledError):
+            await pool.execute("SELECT pg_sleep(10)")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"role": "nobody_we_know"}, "no role nobody_we_know.*booking migrate"),
+        ({"variable": "PROJECTOR_DATABASE_URL", "role": "nope"}, "PROJECTOR_DATABASE_URL"),
+    ],
+)
+async def test_a_missing_role_is_a_sentence(database_url, changed, said):
+    with pytest.raises(Misconfigured, match=said):
+        await pool_of(database_url, **changed)
+
+
+async def test_a_missing_database_is_a_sentence(database_url):
+    with pytest.raises(Misconfigured, match="BOOKING_DATABASE_URL does not exist"):
+        await pool_of(database_url.replace("/test_", "/no_such_test_"))
+
+
+@pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1", "postgres://127.0.0.1:x/d"])
+async def test_a_url_that_is_none_is_a_sentence(url):
+    with pytest.raises(Misconfigured, match="BOOKING_DATABASE_URL"):
+        await pool_of(url)
+
+
+async def test_an_unreachable_database_is_a_sentence():
+    with bind("127.0.0.1", 0) as vacant:
+        port = vacant.getsockname()[1]
+    with pytest.raises(Misconfigured, match="BOOKING_DATABASE_URL cannot be reached"):
+        await pool_of(f"postgres://u@127.0.0.1:{port}/d")
+
+
+async def test_a_database_that_accepts_and_says_nothing_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("booking.edge.database.CONNECT_TIMEOUT_S", 0.2)
+    with bind("127.0.0.1", 0) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(Misconfigured, match="BOOKING_DATABASE_URL did not answer"):
+            await pool_of(f"postgres://u@127.0.0.1:{port}/d")
+
+
+async def test_a_login_that_may_not_take_the_role_is_a_sentence(database, database_url):
+    await database.execute("DROP ROLE IF EXISTS stranger; CREATE ROLE stranger LOGIN")
+    with pytest.raises(Misconfigured, match="grant it that role"):
+        await pool_of(database_url.replace("//booking@", "//stranger@"))
+    await database.execute("DROP ROLE stranger")
+
+
+async def test_the_clock_brackets_the_time_of_the_database(database_url):
+    async with await pool_of(database_url) as pool, DatabaseClock(pool) as clock:
+        for _ in range(20):
+            least = clock.now_at_least()
+            told = await pool.fetchval("SELECT clock_timestamp()")
+            assert least <= told <= clock.now_at_most()
+        assert clock.now_at_most() - clock.now_at_least() < timedelta(seconds=1)
+        assert clock.reading_age_s < 5
+
+
+async def test_a_clock_nobody_could_read_says_so_instead_of_guessing(database_url, monkeypatch):
+    pool = await pool_of(database_url)
+    clock = DatabaseClock(pool)
+    with pytest.raises(NoDatabaseTime):
+        clock.now_at_most()
+    await clock.read_once()
+    assert clock.now_at_most()
+    monkeypatch.setattr("booking.edge.database.CLOCK_GOOD_FOR_S", -1)
+    with pytest.raises(NoDatabaseTime):
+        clock.now_at_least()
+    await pool.close()
+
+
+async def test_a_database_that_is_away_at_the_start_ends_no_clock(database_url):
+    pool = await pool_of(database_url)
+    await pool.close()
+    async with DatabaseClock(pool) as clock:
+        with pytest.raises(NoDatabaseTime):
+            clock.now_at_most()
+        await asyncio.sleep(0)
+
+
+async def test_a_sound_database_is_used(database_url):
+    async with await pool_of(database_url) as pool, pool.acquire() as connection:
+        await refuse_unsafe(connection, environment="production", role="booking_writer")
+
+
+async def test_a_database_without_its_last_line_is_for_the_laboratory_only(database, database_url):
+    await database.execute("UPDATE booking.log_head SET last_line_removed = true")
+    async with await pool_of(database_url) as pool, pool.acquire() as connection:
+        for environment in ("production", "development"):
+            with pytest.raises(Misconfigured, match="BOOKING_ENVIRONMENT=laboratory"):
+                await refuse_unsafe(connection, environment=environment, role="booking_writer")
+        await refuse_unsafe(connection, environment="laboratory", role="booking_writer")
+
+
+@pytest.mark.parametrize("privilege", ["UPDATE", "DELETE", "TRUNCATE"])
+async def test_a_role_that_could_rewrite_history_is_refused(database, database_url, privilege):
+    await database.execute(f"GRANT {privilege} ON booking.event_log TO booking_writer")
+    async with await pool_of(database_url) as pool, pool.acquire() as connection:
+        with pytest.raises(Misconfigured, match=privilege):
+            await refuse_unsafe(connection, environment="production", role="booking_writer")
+
+
+async def test_a_database_that_was_never_migrated_is_a_sentence(database_url, empty_database_url):
+    async with await pool_of(empty_database_url) as pool, pool.acquire() as connection:
+        with pytest.raises(Misconfigured, match="booking migrate"):
+            await refuse_unsafe(connection, environment="production", role="booking_writer")
