@@ -16,7 +16,8 @@ from booking.events.subjects import STREAM, event_subject
 BATCH_MAX = 500
 """The server takes 1,000; measured, 500 is where a batch stops getting cheaper per event."""
 SINGLES_MAX = 4
-"""A batch costs about 5 ms whatever its size: up to so many events go faster one by one."""
+"""A batch costs 2 ms and, with us and the server, 1.5 ms of CPU whatever its size; a message by
+itself 0.35 ms of both."""
 ACK_DEADLINE_S = 2.0
 """Far beyond a slow disk; then the stream is asked what became of it."""
 
@@ -39,6 +40,8 @@ async def publish(nats: Client, epoch: UUID, events: Sequence[LogRow]) -> int:
         nats.errors.Error: refused (somebody else appended meanwhile), timed out, connection lost.
     """
     if len(events) <= SINGLES_MAX:
+        # Each waits for the one before. Sent all at once, the first may be refused because a
+        # foreign message has its place, and the second be accepted behind that message.
         for event in events:
             await _publish_one(nats, epoch, event)
     else:

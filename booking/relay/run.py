@@ -11,11 +11,14 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import nats.errors
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from booking.edge.database import open_pool, refuse_unsafe
 from booking.edge.failures import Misconfigured
+from booking.edge.metrics_listener import serve_metrics
+from booking.edge.servers import bind
 from booking.events.subjects import WAKE
 from booking.relay.agree import NoAgreement
 from booking.relay.condition import Condition
@@ -28,6 +31,8 @@ from booking.settings import Settings
 ROLE = "booking_relay"
 POLL_S = 0.1
 """How late an event is relayed at most when its wake-up call was lost; also the heartbeat's pace."""
+GATHER_S = 0.002
+"""After publishing, so that under load events travel together: at 1,000 commits/s half the CPU."""
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 2.0
 STATEMENT_TIMEOUT_MS = 5000
@@ -47,13 +52,28 @@ TROUBLE = (
 )
 
 
+_log = structlog.get_logger(__name__)
+
+
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Relay until `stop` is set.
 
     Raises:
         Misconfigured: a setting is wrong, or the database is one that must not be relayed from.
+            A database or a NATS that cannot be reached is none: it is waited for.
     """
-    await keep_relaying(settings, Condition(), stop)
+    condition = Condition()
+    bound = bind(
+        settings.metrics_host,
+        settings.metrics_port,
+        variable="BOOKING_METRICS_PORT",
+        environment=settings.environment,
+    )
+    async with serve_metrics(
+        {"relay": [condition.registry]}, bound=bound, missing=condition.missing
+    ) as url:
+        _log.info("metrics_served", url=f"{url}/metrics")
+        await keep_relaying(settings, condition, stop)
 
 
 async def keep_relaying(settings: Settings, condition: Condition, stop: asyncio.Event) -> None:
@@ -99,9 +119,12 @@ async def _relay_while_connected(
             continue
         failures = 0
         condition.went_well(done)
-        if done.position == done.head:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(called.wait(), POLL_S)
+        if done.position < done.head:
+            continue
+        if done.published:
+            await asyncio.sleep(GATHER_S)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(called.wait(), POLL_S)
 
 
 @contextlib.asynccontextmanager
