@@ -141,6 +141,6 @@ class Findings(Struct, frozen=True, kw_only=True):
             )
         worst = max(self.of("unguarded"), key=lambda row: row.oversold)
         return (
-            f"HOLDS: without the guard up to {worst.oversold:.0f} of {self.plan.capacity} units were sold twice; "
+            f"HOLDS: without the guard up to {worst.oversold:.0f} units were sold that did not exist; "
             f"with it none, in {opportunities} opportunities."
         )

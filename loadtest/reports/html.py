@@ -36,7 +36,7 @@ def page(findings: Findings) -> str:
 <section><h2>How to read this</h2>
 <p>When the last unit goes, λ·E[D] decisions are in flight on a view from before: λ buyers per second, D = S + Z from the moment the view was true to the decision,
 Z being think and queue time. Without the guard each of them oversells one unit; with it each is refused. The guard does not remove the cost of staleness,
-it turns oversells into refusals, one for one. D is measured, in database time; the grey band is three standard deviations of the mean of {plan.sales} sales.</p>
+it turns oversells into refusals, one for one. D is measured, in database time; the grey band is three standard deviations of a mean of {plan.sales}.</p>
 <p>Oversold counts come from the event log, not from answers, and only where log, answers and the slot at rest agree.</p></section>
 <section><h2>This run</h2>{_about(findings)}</section>
 </main><div id="tip" role="status"></div><script>{SCRIPT}</script></body></html>
@@ -45,12 +45,15 @@ it turns oversells into refusals, one for one. D is measured, in database time; 
 
 def _oversold(findings: Findings) -> str:
     rows = findings.of("unguarded")
-    marks: list[Line | Dots | Band] = [*_theory(rows)]
-    for row_kind in ("unguarded", "guarded"):
-        kind, arm = GUARD[row_kind], [row for row in findings.rows if row.arm == row_kind]
-        marks.append(Line(kind=kind, points=[(r.injected_lag_ms, r.oversold) for r in arm]))
-        marks.append(_each_sale(arm, kind, "oversold"))
-        marks.append(_means(arm, kind, "oversold"))
+    band, theory = _theory(rows)
+    arms = [("off", rows), ("on", findings.of("guarded"))]
+    marks: list[Line | Dots | Band] = [
+        band,
+        *(_through_means(arm, kind, "oversold") for kind, arm in arms),
+        theory,
+        *(_each_sale(arm, kind, "oversold") for kind, arm in arms),
+        *(_means(arm, kind, "oversold") for kind, arm in arms),
+    ]
     return _figure(
         "Units sold twice, by how late the view is",
         "Without the guard every decision in flight at the sell-out becomes an oversell. With it, none.",
@@ -68,9 +71,11 @@ def _oversold(findings: Findings) -> str:
 
 def _refused(findings: Findings) -> str:
     rows = findings.of("guarded")
-    marks = [
-        *_theory(rows),
-        Line(kind="on", points=[(row.injected_lag_ms, row.refused) for row in rows]),
+    band, theory = _theory(rows)
+    marks: list[Line | Dots | Band] = [
+        band,
+        _through_means(rows, "on", "refused"),
+        theory,
         _each_sale(rows, "on", "refused"),
         _means(rows, "on", "refused"),
     ]
@@ -125,14 +130,16 @@ def _timelines(findings: Findings) -> list[str]:
     return figures
 
 
-def _theory(rows: list[Row]) -> list[Line | Band]:
+def _theory(rows: list[Row]) -> tuple[Band, Line]:
     edges = [
         (float(r.injected_lag_ms), max(0.0, r.expected - r.band), r.expected + r.band) for r in rows
     ]
-    return [
-        Band(kind="theory", edges=edges),
-        Line(kind="theory", points=[(row.injected_lag_ms, row.expected) for row in rows]),
-    ]
+    line = [(float(row.injected_lag_ms), row.expected) for row in rows]
+    return Band(kind="theory", edges=edges), Line(kind="theory", points=line)
+
+
+def _through_means(rows: list[Row], kind: str, what: str) -> Line:
+    return Line(kind=kind, points=[(row.injected_lag_ms, getattr(row, what)) for row in rows])
 
 
 def _means(rows: list[Row], kind: str, what: str) -> Dots:

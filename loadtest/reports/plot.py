@@ -83,11 +83,12 @@ class _Axes:
     """From values to places on the paper."""
 
     def __init__(self, x_range: Point, y_range: Point) -> None:
-        self._x_range, self._y_range = x_range, y_range
+        self.x_low, self.x_high = x_range
+        self._y_range = y_range
 
     def x(self, value: float) -> float:
-        low, high = self._x_range
-        return round(LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT), 1)
+        share = (value - self.x_low) / (self.x_high - self.x_low)
+        return round(LEFT + share * (WIDTH - LEFT - RIGHT), 1)
 
     def y(self, value: float) -> float:
         low, high = self._y_range
@@ -106,7 +107,7 @@ def _grid(plot: Plot, axes: _Axes, x_ticks: Sequence[float], y_ticks: Sequence[f
         y, kind = axes.y(value), "axis" if value == 0 else "grid"
         parts.append(f'<line class="{kind}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">{value:,.0f}</text>')
-    for value in x_ticks:
+    for value in (tick for tick in x_ticks if axes.x_low <= tick <= axes.x_high):
         x, low = axes.x(value), HEIGHT - BOTTOM
         parts.append(f'<line class="axis" x1="{x}" x2="{x}" y1="{low}" y2="{low + 5}"/>')
         parts.append(f'<text x="{x}" y="{low + 19}" text-anchor="middle">{value:,.0f}</text>')
