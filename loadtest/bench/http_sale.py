@@ -19,6 +19,9 @@ from loadtest.failures import CannotRunError
 CAPACITY = 1_000_000
 """The largest a slot may have; a bench sells some hundred thousand."""
 
+SCATTER = 0x9E37_79B9_7F4B
+"""An odd number: multiples of it, cut to 48 bits, are all different and in no order."""
+
 
 class _Resource(Struct):
     resource_id: str
@@ -30,7 +33,6 @@ class HotSlot:
     def __init__(self, url: str, *, api_pid: int) -> None:
         self._url = url
         self._api_pid = api_pid
-        self._sales = 0
         self.slot_id = str(uuid.uuid4())
 
     async def open(self) -> None:
@@ -53,14 +55,14 @@ class HotSlot:
 
     async def sell(self, *, connections: int, seconds: float) -> SaleRound:
         """Sells single units for `seconds` over `connections`, each with one request at a time."""
-        template = self._template()
+        shape = self._shape()
         own_cpu_s = time.process_time()
         api_cpu_s = cpu_s(self._api_pid)
         totals = await closed_loop(
             self._url,
             connections=connections,
             seconds=seconds,
-            next_request=lambda number: template % (number, number),
+            next_request=lambda number: shape % (number * SCATTER & 0xFFFF_FFFF_FFFF, number),
         )
         own_cpu_s = time.process_time() - own_cpu_s
         api_cpu_after_s = cpu_s(self._api_pid)
@@ -80,9 +82,8 @@ class HotSlot:
             ),
         )
 
-    def _template(self) -> bytes:
-        """The bytes of a booking with two blanks for its number: in the customer's id and in the key. All have one length."""
-        self._sales += 1
+    def _shape(self) -> bytes:
+        """The bytes of a booking with two blanks: the key, scattered as clients' random keys are, and the customer's id. All have one length."""
         blank = "%012x"
         some_id = str(uuid.uuid4())
         shape = (
@@ -90,7 +91,7 @@ class HotSlot:
             f'"lines":[{{"slot_id":"{self.slot_id}","units":1}}]}}'
         )
         filled = shape.replace(blank, "0" * 12).encode()
-        key = ("Idempotency-Key", f"{some_id[:8]}-{self._sales}-{blank}")
+        key = ("Idempotency-Key", f"{blank}-{uuid.uuid4()}")
         # The writer counts the body's bytes, so it is given a body of the final length.
         head = RequestWriter(self._url)("POST", "/v1/bookings", filled, [key])
         return head.removesuffix(filled) + shape.encode()
