@@ -52,6 +52,7 @@ async def run(
 ) -> None:
     """Serve `parts` until `stop` is set; `environ` names the servers."""
     settings = load_settings(environ)
+    query_settings = projector.settings.load_settings(environ)
     listener = bind(settings.host, settings.port, environment=settings.environment)
     url = url_of(listener)
     await migrate_both_sides(environ)
@@ -74,8 +75,7 @@ async def run(
         if "api" in parts:
             here.append(await stack.enter_async_context(booking.app.open_part(settings)))
         if "queries" in parts:
-            queries = projector.app.open_part(projector.settings.load_settings(environ))
-            here.append(await stack.enter_async_context(queries))
+            here.append(await stack.enter_async_context(projector.app.open_part(query_settings)))
         app = http_app(
             *here, environment=settings.environment, allowed_origins=settings.allowed_origins
         )

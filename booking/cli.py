@@ -65,11 +65,14 @@ def up(port: int | None, data_dir: str | None, parts: str) -> int:
     """
     from pathlib import Path
 
+    from booking.settings import load_settings
+
     environ = {"BOOKING_ENVIRONMENT": "development", "BOOKING_DATA_DIR": ".booking"}
     environ |= environ_of(data_dir)
     if port is not None:
         environ["BOOKING_PORT"] = str(port)
     chosen = _parts(parts)
+    load_settings(environ, needs=())  # a mistake should not have to wait for the servers
 
     async def main(stop: asyncio.Event) -> None:
         from booking.embedded.servers import Servers
