@@ -1,0 +1,154 @@
+"""Idempotency: whoever asks twice under one key is served once."""
+
+from uuid import uuid4
+
+import pytest
+from shop import ADA, BOB, all_at_once, an_evening, open_shop
+
+KEPT = ("location", "etag", "consistency-token", "content-type", "cache-control")
+
+
+def same_answer(first, again):
+    assert again.status_code == first.status_code
+    assert again.content == first.content
+    for name in KEPT:
+        assert again.headers.get(name) == first.headers.get(name)
+
+
+async def test_a_repeated_booking_is_answered_byte_for_byte(shop):
+    slot = await shop.slot(10)
+    first = await shop.take({slot: 2}, mode="hold", key="k-1")
+    again = await shop.take({slot: 2}, mode="hold", key='"k-1"')
+    same_answer(first, again)
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert await shop.database.fetchval("SELECT held FROM booking.slot") == 2
+
+
+async def test_a_repeat_is_answered_as_it_was_even_when_the_slot_is_sold_out_by_now(shop):
+    slot = await shop.slot(1)
+    first = await shop.take(slot, key="k-1")
+    await shop.order("cancel", first.json()["booking_id"])
+    await shop.booked(slot)
+    same_answer(first, await shop.take(slot, key="k-1"))
+
+
+async def test_white_space_order_of_members_and_omitted_defaults_do_not_count(shop):
+    slot = await shop.slot(10)
+    first = await shop.take(slot, mode="hold", key="k-1")
+    body = (
+        f'{{ "lines" : [ {{"units":1, "slot_id":"{slot}"}} ],\n "hold_seconds": null,'
+        f' "booking_id":null, "customer_id":"{ADA.upper()}","mode":"hold"}}'
+    )
+    again = await shop.http.post(
+        "/v1/bookings",
+        content=body,
+        headers={"content-type": "application/json", "idempotency-key": "k-1"},
+    )
+    same_answer(first, again)
+
+
+@pytest.mark.parametrize("changed", [{"mode": "hold"}, {"customer": BOB}, {"lines": 2}])
+async def test_a_key_used_for_another_body_is_refused(shop, changed):
+    slot = await shop.slot(10)
+    await shop.take(slot, key="k-1")
+    lines = {slot: changed.pop("lines", 1)}
+    again = await shop.take(lines, key="k-1", **changed)
+    assert (again.status_code, again.json()["type"]) == (422, "/problems/idempotency-key-reused")
+    assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == 1
+
+
+async def test_a_key_used_at_another_address_or_with_another_if_match_is_refused(shop):
+    slot = await shop.slot(10)
+    booking = await shop.held(slot)
+    await shop.order("confirm", booking, key="k-1")
+    for again in (
+        await shop.order("cancel", booking, key="k-1"),
+        await shop.order("confirm", booking, key="k-1", if_match='"1"'),
+    ):
+        assert (again.status_code, again.json()["type"]) == (
+            422,
+            "/problems/idempotency-key-reused",
+        )
+
+
+async def test_many_equal_requests_at_once_are_one_booking_and_get_one_answer(shop):
+    slot = await shop.slot(10)
+    answers = await all_at_once([lambda: shop.take(slot, key="k-1")] * 20)
+    assert {a.status_code for a in answers} == {201}
+    assert len({a.content for a in answers}) == 1
+    assert sum("idempotent-replayed" not in a.headers for a in answers) == 1
+    assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == 1
+    await shop.assert_books_agree()
+
+
+async def test_equal_requests_at_two_processes_at_once_are_one_booking_too(shop, database_url):
+    async with open_shop(database_url) as other:
+        slot = await shop.slot(100)
+        for _ in range(10):
+            key = str(uuid4())
+            answers = await all_at_once(
+                [lambda who=w: who.take(slot, key=key) for w in (shop, other)]
+            )
+            assert {a.status_code for a in answers} == {201}
+            assert len({a.content for a in answers}) == 1
+        assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == 10
+        await shop.assert_books_agree()
+
+
+async def test_a_refusal_is_not_kept_so_the_same_key_may_succeed_later(shop):
+    slot = await shop.slot(1)
+    held = await shop.held(slot)
+    assert (await shop.take(slot, key="k-1")).status_code == 409
+    await shop.order("release", held)
+    assert (await shop.take(slot, key="k-1")).status_code == 201
+
+
+async def test_resources_and_slots_are_repeated_byte_for_byte_too(shop):
+    body = {"name": "Hall", "time_zone": "UTC"}
+    first = await shop.post("/v1/resources", body, key="r-1")
+    same_answer(first, await shop.post("/v1/resources", body | {"policy": {}}, key="r-1"))
+    path = f"{first.headers['location']}/slots"
+    slots = {"slots": [an_evening(3), an_evening(4)]}
+    opened = await shop.post(path, slots, key="s-1")
+    same_answer(opened, await shop.post(path, slots, key="s-1"))
+    assert await shop.head() == 3
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 129, 'a"b', "ü", '"open'])
+async def test_a_malformed_key_is_refused(shop, key):
+    answer = await shop.http.post(
+        "/v1/resources",
+        json={"name": "Hall", "time_zone": "UTC"},
+        headers={"idempotency-key": key.encode("latin-1")},
+    )
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-header")
+
+
+@pytest.mark.parametrize("path", ["/v1/resources", f"/v1/resources/{ADA}/slots", "/v1/bookings"])
+async def test_what_creates_something_needs_a_key(shop, path):
+    answer = await shop.post(path, {"malformed": "body"})
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/idempotency-key-missing")
+
+
+async def test_a_lost_answer_is_found_by_its_key(shop):
+    slot = await shop.slot(10)
+    booked = await shop.take(slot, key="k-1")
+    found = await shop.http.get("/v1/commands/k-1")
+    assert found.status_code == 200
+    body = found.json()
+    assert body["answer"] == booked.json()
+    assert booked.content in found.content
+    assert (body["key"], body["state"], body["command"], body["status"]) == (
+        "k-1", "done", "BookNow", 201,
+    )  # fmt: skip
+    assert (body["location"], body["position"]) == (
+        booked.headers["location"],
+        booked.json()["position"],
+    )
+
+
+@pytest.mark.parametrize("key", ["never-used", "a%20b", "%00"])
+async def test_a_key_under_which_nothing_was_accepted_is_not_found(shop, key):
+    answer = await shop.http.get(f"/v1/commands/{key}")
+    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/command-not-found")
