@@ -6,24 +6,48 @@ Everything is wired by hand and closed in the opposite order; nothing below know
 import asyncio
 import os
 import socket
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
+import asyncpg
 import structlog
 
+from booking.edge.api_keys import KeyTable
 from booking.edge.database import DatabaseClock, open_pool
+from booking.edge.failures import Misconfigured
+from booking.edge.parts import Part
 from booking.edge.serving import bind, serve_metrics
+from booking.events.tokens import TokenCodec
+from projector.api import bookings, inventory, operations
+from projector.api.answers import Tokens
+from projector.api.live import Live
+from projector.api.live import routes as live_routes
+from projector.api.log_heads import LogHeads
+from projector.api.problems import PROBLEMS
+from projector.api.wait import Reader
+from projector.api.window import Window
 from projector.consumer.due import Due
 from projector.consumer.intake import Intake
 from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.projector import Projector
-from projector.consumer.report import report_forever
+from projector.consumer.report import REPORT_S, report_forever
 from projector.consumer.stream import Stream
+from projector.follower import Follower
+from projector.log_reader import is_last_line_removed, read_api_keys, read_token_secret
+from projector.queries.report_query_node import report_query_node
 from projector.settings import Settings
 
 STATEMENT_TIMEOUT_MS = 10_000
 """A batch of a thousand events takes tens of milliseconds; an epoch change empties whole tables."""
+
+QUERY_TIMEOUT_MS = 2_000
+"""A read that takes longer is better refused: its answer would be old before it is sent."""
+QUERY_CONNECTIONS = 8
+"""More than two cores of Postgres can use; waiting reads hold none."""
+LOG_CONNECTIONS = 4
 
 _log = structlog.get_logger(__name__)
 
@@ -66,6 +90,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 variable="PROJECTOR_LOG_DATABASE_URL",
             )
         )
+        await _refuse_experiments(log, settings)
         clock = await opened.enter_async_context(DatabaseClock(log))
         lag = timedelta(milliseconds=settings.injected_lag_ms)
         if lag:
@@ -102,3 +127,101 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             await projector.run(stop)
             for task in beside:
                 task.cancel()
+
+
+@asynccontextmanager
+async def open_part(settings: Settings) -> AsyncIterator[Part]:
+    """The queries as a Part; their pools and their ear on the change feed stay open with it.
+
+    Raises:
+        Misconfigured: a database cannot be reached or used.
+    """
+    name = process_name("queries")
+    async with AsyncExitStack() as opened:
+        read_model = await opened.enter_async_context(
+            await open_pool(
+                settings.database_url,
+                role="query_reader",
+                name=name,
+                size_max=QUERY_CONNECTIONS,
+                statement_timeout_ms=QUERY_TIMEOUT_MS,
+                variable="PROJECTOR_DATABASE_URL",
+            )
+        )
+        log = await opened.enter_async_context(
+            await open_pool(
+                settings.log_database_url,
+                role="query_reader",
+                name=f"{name}-log",
+                size_max=LOG_CONNECTIONS,
+                statement_timeout_ms=QUERY_TIMEOUT_MS,
+                variable="PROJECTOR_LOG_DATABASE_URL",
+            )
+        )
+        await _refuse_experiments(log, settings)
+        clock = await opened.enter_async_context(DatabaseClock(log))
+        keys = await opened.enter_async_context(KeyTable(partial(read_api_keys, log)))
+        follower = await opened.enter_async_context(
+            Follower(read_model, settings.nats_url, name=name)
+        )
+        heads = LogHeads(log)
+        tokens = Tokens(TokenCodec(await read_token_secret(log)))
+        reader = Reader(follower=follower, heads=heads, clock=clock, tokens=tokens)
+        window = Window(reader, clock)
+        live = Live(reader, follower, read_model)
+        reporting = asyncio.create_task(
+            _report_node(read_model, follower, name), name="query-node-report"
+        )
+        opened.callback(reporting.cancel)
+
+        async def missing() -> list[str]:
+            return [] if follower.standing is not None else ["read model caught up with the log"]
+
+        yield Part(
+            name="queries",
+            handlers=[
+                *inventory.routes(window, read_model),
+                *bookings.routes(window, read_model),
+                *live_routes(live, reader),
+                *operations.routes(log=log, read_model=read_model, heads=heads, clock=clock),
+            ],
+            ready=missing,
+            drain=live.drain,
+            keys=keys,
+            problems=PROBLEMS,
+        )
+
+
+async def _report_node(read_model: asyncpg.Pool, follower: Follower, name: str) -> None:
+    """Say once a second how far this node has come."""
+    while True:
+        await asyncio.sleep(REPORT_S)
+        standing = follower.standing
+        if standing is None:
+            continue
+        try:
+            await report_query_node(
+                read_model, node=name, applied=standing.position, as_of=standing.as_of
+            )
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _log.warning("query_node_report_not_written", reason=str(error))
+
+
+async def _refuse_experiments(log: asyncpg.Pool, settings: Settings) -> None:
+    """Refuse a database whose last line of defence an experiment has removed.
+
+    The roles of the read side cannot see the schema `booking`, let alone change its log, so there is
+    nothing else to judge.
+    """
+    try:
+        removed = await is_last_line_removed(log)
+    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+        raise Misconfigured(
+            "The database of PROJECTOR_LOG_DATABASE_URL has no booking schema yet: "
+            "run `booking migrate` first."
+        ) from error
+    if removed and settings.environment != "laboratory":
+        raise Misconfigured(
+            "This database belongs to an experiment (its last line of defence was removed): use "
+            "another one, or set BOOKING_ENVIRONMENT=laboratory."
+        )

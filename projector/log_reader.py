@@ -40,6 +40,17 @@ async def read_head(log: asyncpg.Pool, *, timeout_s: float = 2.0) -> LogHead:
     return LogHead(epoch=row["epoch"], position=row["position"], at=row["at"])
 
 
+READ_MARK = """
+SELECT last_line_removed FROM published.head
+"""
+
+
+async def is_last_line_removed(log: asyncpg.Pool) -> bool:
+    """Whether an experiment has taken away the write model's last line of defence."""
+    removed: bool = await log.fetchval(READ_MARK, timeout=2.0)
+    return removed
+
+
 READ_EVENTS = f"""
 SELECT {LOG_COLUMNS} FROM published.events WHERE position > $1 ORDER BY position LIMIT $2
 """
@@ -75,14 +86,14 @@ async def begin_new_epoch(log: asyncpg.Pool, old: UUID) -> UUID:
     return epoch
 
 
-READ_SIGNING_SECRET = """
+READ_SIGNING_KEY = """
 SELECT secret FROM published.token_secret
 """
 
 
 async def read_token_secret(log: asyncpg.Pool) -> bytes:
     """The secret under which tokens are signed, made by the first migration."""
-    secret: bytes = await log.fetchval(READ_SIGNING_SECRET, timeout=2.0)
+    secret: bytes = await log.fetchval(READ_SIGNING_KEY, timeout=2.0)
     return secret
 
 

@@ -138,6 +138,7 @@ class Projector:
         applied = await apply(connection, seen, batch, heard=heard)
         self._intake.put_back(batch[applied.events :])
         self._moved(applied.checkpoint)
+        self._announced_at = time.monotonic()
         await announce(self._stream.client, seen.position, applied.checkpoint, applied.slots)
         self._metrics.events.inc(applied.events)
         self._metrics.batches.inc()
@@ -167,6 +168,7 @@ class Projector:
             self._moved(moved)
         elif time.monotonic() - self._announced_at < IDLE_S:
             return False
+        self._announced_at = time.monotonic()
         await announce(self._stream.client, seen.position, self._standing())
         return True
 
@@ -177,7 +179,6 @@ class Projector:
 
     def _moved(self, checkpoint: Checkpoint) -> None:
         self.checkpoint = checkpoint
-        self._announced_at = time.monotonic()
         self._metrics.position.set(checkpoint.position)
         if checkpoint.as_of is not None:
             self._metrics.as_of.set(checkpoint.as_of.timestamp())

@@ -8,15 +8,19 @@ from pathlib import Path
 import sys
 
 import asyncpg
+import httpx
 import pytest
 
 from booking.edge.database import DatabaseClock, open_pool
 from booking.embedded.nats_server import NatsServer
+from booking.edge.serving import bind, http_app, serve, url_of
+from projector.app import open_part
 from projector.consumer.due import Due
 from projector.consumer.intake import Intake
 from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.projector import Projector
 from projector.consumer.stream import Stream
+from projector.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -79,6 +83,40 @@ async def projecting(
             await working
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
+
+
+@asynccontextmanager
+async def answering(
+    database_url: str, nats_url: str, *, environment: str = "development"
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The query API on a socket of its own, and a client for it."""
+    settings = Settings(
+        database_url=database_url,
+        log_database_url=database_url,
+        nats_url=nats_url,
+        environment=environment,
+    )
+    stop = asyncio.Event()
+    async with open_part(settings) as part:
+        bound = bind("127.0.0.1", 0, environment=environment)
+        app = http_app(part, environment=environment)
+        serving = asyncio.create_task(serve(app, sockets=[bound], stop=stop))
+        try:
+            async with httpx.AsyncClient(base_url=url_of(bound), timeout=20) as client:
+                client.stop = stop
+                yield client
+        finally:
+            stop.set()
+            await serving
+
+
+@pytest.fixture
+async def api(
+    database_url: str, fresh_nats: NatsServer, projector: Projector
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The query API beside a projector at work."""
+    async with answering(database_url, fresh_nats.url) as client:
+        yield client
 
 
 @pytest.fixture

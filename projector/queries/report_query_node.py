@@ -1,0 +1,20 @@
+"""The row in which a query node says how far it has come; rows long silent are cleared away."""
+
+from datetime import datetime
+
+import asyncpg
+
+REPORT_QUERY_NODE = """
+WITH silent AS (
+    DELETE FROM read_model.query_nodes WHERE seen_at < now() - interval '1 minute' AND node <> $1)
+INSERT INTO read_model.query_nodes (node, applied, as_of) VALUES ($1, $2, $3)
+ON CONFLICT (node) DO UPDATE
+SET applied = excluded.applied, as_of = excluded.as_of, seen_at = now()
+"""
+
+
+async def report_query_node(
+    read_model: asyncpg.Pool, *, node: str, applied: int, as_of: datetime | None
+) -> None:
+    """Write it."""
+    await read_model.execute(REPORT_QUERY_NODE, node, applied, as_of)

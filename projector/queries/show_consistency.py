@@ -1,0 +1,50 @@
+"""Who is at work on this read model, and how far each has come."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import asyncpg
+from msgspec import Struct
+
+LISTED_S = 10.0
+"""A row not renewed for this long belongs to a process that is gone."""
+
+SHOW_PROJECTORS = """
+SELECT name, state, reason, position, as_of, stream_last_seq, seen_at
+FROM read_model.projectors WHERE seen_at > now() - $1 * interval '1 second' ORDER BY name
+"""
+
+SHOW_NODES = """
+SELECT node, applied, as_of, seen_at
+FROM read_model.query_nodes WHERE seen_at > now() - $1 * interval '1 second' ORDER BY node
+"""
+
+
+class ProjectorRow(Struct, frozen=True, kw_only=True):
+    """What a projector last said."""
+
+    name: str
+    state: str
+    reason: str | None
+    position: int
+    as_of: datetime | None
+    stream_last_seq: int | None
+    seen_at: datetime
+
+
+class NodeRow(Struct, frozen=True, kw_only=True):
+    """What a query node last said."""
+
+    node: str
+    applied: int
+    as_of: datetime | None
+    seen_at: datetime
+
+
+async def show_consistency(
+    read_model: asyncpg.Pool,
+) -> tuple[Sequence[ProjectorRow], Sequence[NodeRow]]:
+    """The projectors and query nodes heard of lately."""
+    projectors = await read_model.fetch(SHOW_PROJECTORS, LISTED_S)
+    nodes = await read_model.fetch(SHOW_NODES, LISTED_S)
+    return [ProjectorRow(**row) for row in projectors], [NodeRow(**row) for row in nodes]
