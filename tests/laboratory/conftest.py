@@ -2,11 +2,16 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
+
+# Helpers for these tests lie beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 

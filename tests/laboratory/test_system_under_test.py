@@ -2,10 +2,10 @@
 
 import asyncio
 import sys
-from pathlib import Path
 
 import pytest
 from eventually import eventually
+from processes import processes_about
 
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
@@ -23,22 +23,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def processes_about(directory: Path) -> list[str]:
-    """Command lines and directories of whatever still runs with `directory`."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            about = (entry / "cmdline").read_bytes()
-            about += bytes((entry / "cwd").readlink())
-        except OSError:
-            continue
-        if str(directory).encode() in about:
-            found.append(about.replace(b"\0", b" ").decode(errors="replace"))
-    return found
 
 
 def test_settings_of_some_other_system_do_not_get_through():

@@ -1,0 +1,76 @@
+"""The demonstration itself, on the real system: the same test demands the oversell and its absence."""
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from processes import processes_about
+
+from loadtest.history import read
+from loadtest.reports import store
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path) -> Path:
+    """Where the demo puts its throw-away data; must be empty afterwards."""
+    path = tmp_path / "tmp"
+    path.mkdir()
+    return path
+
+
+async def demo(out: Path, temporary: Path) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "loadtest", "demo", "--quick", "--seed", "7", "--out", str(out)),
+        env={"PATH": "/usr/bin:/bin", "TMPDIR": str(temporary)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_without_the_guard_units_are_sold_twice_and_with_it_none_is(tmp_path, temporary):
+    run = await demo(tmp_path / "out", temporary)
+    said = (await run.communicate())[0].decode()
+    assert run.returncode == 0, said
+    findings = store.read(tmp_path / "out")
+
+    late = next(row for row in findings.of("unguarded") if row.injected_lag_ms == 200)
+    assert late.oversold > 0
+    assert late.sales[0].judgement.witnesses[0].sold == findings.plan.capacity + 1
+    for row in findings.of("guarded"):
+        assert row.oversold == 0
+        assert row.accepted == findings.plan.capacity
+        assert row.opportunities == row.refused > 0
+    for row in findings.rows:
+        assert row.age_p50_ms >= row.injected_lag_ms
+        assert [sale.indeterminate + sale.failed for sale in row.sales] == [0]
+
+    assert "HOLDS" in said
+    assert (tmp_path / "out/report.html").stat().st_size > 10_000
+    booked = [o for o in read(tmp_path / "out/history.jsonl") if o.op == "book"]
+    assert {o.outcome for o in booked} == {"ok", "failed"}
+    assert processes_about(tmp_path) == []
+    assert list(temporary.iterdir()) == []
+
+
+async def test_an_interrupted_demo_stops_what_it_started_and_keeps_what_it_measured(
+    tmp_path, temporary
+):
+    run = await demo(tmp_path / "out", temporary)
+    assert run.stdout is not None
+    async for line in run.stdout:
+        if b"S = 200 ms: sale" in line:
+            break
+    interrupted_s = time.monotonic()
+    run.send_signal(signal.SIGINT)
+    said = (await run.communicate())[0].decode()
+    assert time.monotonic() - interrupted_s < 12
+    assert run.returncode == 130
+    assert "INTERRUPTED" in said
+    findings = store.read(tmp_path / "out")
+    assert [row.injected_lag_ms for row in findings.rows] == [0]
+    assert not findings.complete
+    assert processes_about(tmp_path) == []
