@@ -19,7 +19,7 @@ from booking.edge.api_keys import KeyTable
 from booking.edge.database import DatabaseClock, open_pool
 from booking.edge.failures import Misconfigured
 from booking.edge.parts import Part
-from booking.edge.serving import bind, serve_metrics
+from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
 from booking.events.tokens import TokenCodec
 from projector.api import bookings, inventory, operations
 from projector.api.answers import Tokens
@@ -106,12 +106,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             working = projector.state in ("running", "standby")
             return [] if working else [projector.stopped_because or f"projector {projector.state}"]
 
-        bound = bind(
-            settings.metrics_host,
-            settings.metrics_port,
-            variable="PROJECTOR_METRICS_PORT",
-            environment=settings.environment,
-        )
+        bound = _metrics_socket(settings)
         url = await opened.enter_async_context(
             serve_metrics({"projector": [metrics.registry]}, bound=bound, missing=missing)
         )
@@ -127,6 +122,38 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             await projector.run(stop)
             for task in beside:
                 task.cancel()
+
+
+async def serve_queries(settings: Settings, stop: asyncio.Event) -> None:
+    """Answer queries on a port of their own until `stop` is set: the process `projector api`.
+
+    Raises:
+        Misconfigured: a port or a database cannot be used.
+    """
+    bound = bind(
+        settings.host,
+        settings.port,
+        variable="PROJECTOR_PORT",
+        environment=settings.environment,
+    )
+    async with open_part(settings) as part:
+        app = http_app(
+            part, environment=settings.environment, allowed_origins=settings.allowed_origins
+        )
+        async with serve_metrics(
+            {"queries": app.registries}, bound=_metrics_socket(settings), missing=app.missing
+        ) as url:
+            _log.info("queries_served", url=url_of(bound), metrics_url=f"{url}/metrics")
+            await serve(app, sockets=[bound], stop=stop)
+
+
+def _metrics_socket(settings: Settings) -> socket.socket:
+    return bind(
+        settings.metrics_host,
+        settings.metrics_port,
+        variable="PROJECTOR_METRICS_PORT",
+        environment=settings.environment,
+    )
 
 
 @asynccontextmanager

@@ -74,7 +74,7 @@ class Projector:
             return "standby"
         if self.checkpoint is None or self.checkpoint.state == "rebuilding":
             return "rebuilding"
-        return "behind" if self._intake.taken < self._intake.known_head else "running"
+        return "behind" if self.checkpoint.position < self._intake.known_head else "running"
 
     async def run(self, stop: asyncio.Event) -> None:
         """Project until `stop` is set; a poison event ends the work, not the process."""
