@@ -201,8 +201,17 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         )
         opened.callback(reporting.cancel)
 
+        head = await heads.after_now()
+
         async def missing() -> list[str]:
-            return [] if follower.standing is not None else ["read model caught up with the log"]
+            """Nobody should be sent here before what was true at the start can be told."""
+            standing = follower.standing
+            if standing is not None and (standing.epoch, standing.position) >= (
+                head.epoch,
+                head.position,
+            ):
+                return []
+            return ["read model caught up with the log"]
 
         yield Part(
             name="queries",
