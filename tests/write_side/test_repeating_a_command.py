@@ -88,7 +88,7 @@ async def test_equal_requests_at_two_processes_at_once_are_one_booking_too(shop,
         for _ in range(10):
             key = str(uuid4())
             answers = await all_at_once(
-                [lambda who=w: who.take(slot, key=key) for w in (shop, other)]
+                [lambda who=w, key=key: who.take(slot, key=key) for w in (shop, other)]
             )
             assert {a.status_code for a in answers} == {201}
             assert len({a.content for a in answers}) == 1

@@ -14,6 +14,12 @@ WAYS = {"held": [], "confirmed": ["confirm"], "released": ["release"], "cancelle
 COUNTED = {"held": (2, 0), "confirmed": (0, 2), "released": (0, 0), "cancelled": (0, 0)}
 
 
+@pytest.fixture
+def shop(one_shop):
+    """Each claim looks at a slot and a booking of its own."""
+    return one_shop
+
+
 async def in_state(shop, state):
     slot = await shop.slot(5)
     booking = await shop.held({slot: 2})
@@ -22,8 +28,15 @@ async def in_state(shop, state):
     return booking
 
 
-async def counted(shop):
-    return tuple(await shop.database.fetchrow("SELECT held, confirmed FROM booking.slot"))
+async def counted(shop, booking):
+    """held, confirmed of the booking's slot."""
+    return tuple(
+        await shop.database.fetchrow(
+            "SELECT held, confirmed FROM booking.slot JOIN booking.booking_line USING (slot_id) "
+            "WHERE booking_id = $1",
+            booking,
+        )
+    )
 
 
 @pytest.mark.parametrize(("state", "verb"), list(product(WAYS, VERBS)))
@@ -55,7 +68,7 @@ async def test_each_command_from_each_state(shop, state, verb):
         assert problem["allowed"] == list(transitions)
         assert await shop.head() == before
         after = state
-    assert await counted(shop) == COUNTED[after]
+    assert await counted(shop, booking) == COUNTED[after]
     await shop.assert_books_agree()
 
 
@@ -76,8 +89,10 @@ async def test_of_many_who_end_a_hold_at_once_exactly_one_does_and_its_units_ret
     answers = await all_at_once([lambda verb=verb: shop.order(verb, booking) for verb in verbs])
     assert {a.status_code for a in answers} <= {200, 409}
     await shop.assert_books_agree()
-    state = await shop.database.fetchval("SELECT state FROM booking.booking")
-    assert await counted(shop) == COUNTED[state]
+    state = await shop.database.fetchval(
+        "SELECT state FROM booking.booking WHERE booking_id = $1", booking
+    )
+    assert await counted(shop, booking) == COUNTED[state]
 
 
 async def test_a_late_confirm_of_an_expired_hold_succeeds_because_the_hold_still_owns_its_units(
@@ -86,7 +101,9 @@ async def test_a_late_confirm_of_an_expired_hold_succeeds_because_the_hold_still
     slot = await shop.slot(1)
     booking = await shop.held(slot, hold_seconds=1)
     await shop.database.execute(
-        "UPDATE booking.booking SET expires_at = clock_timestamp() - interval '1 hour'"
+        "UPDATE booking.booking SET expires_at = clock_timestamp() - interval '1 hour' "
+        "WHERE booking_id = $1",
+        booking,
     )
     assert (await shop.take(slot)).status_code == 409
     answer = await shop.order("confirm", booking)
@@ -157,7 +174,7 @@ async def test_what_does_not_exist_is_not_found_before_anything_else_is_judged(s
                 }
             ]
         },
-        key="k-1",
+        key=str(uuid4()),
     )
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/resource-not-found")
 
