@@ -25,14 +25,20 @@ class Answer:
         *,
         media_type: bytes = JSON,
     ) -> None:
-        """Header names are lower case; `content-type` and `content-length` are added."""
+        """Header names are lower case; `content-type` and `content-length` are added.
+
+        204 and 304 have no body and say nothing of one.
+        """
         self.status = status
         self.body = body
-        self.headers = [
-            (b"content-type", media_type),
-            (b"content-length", b"%d" % len(body)),
-            *headers,
-        ]
+        if status in (204, 304):
+            self.headers = list(headers)
+        else:
+            self.headers = [
+                (b"content-type", media_type),
+                (b"content-length", b"%d" % len(body)),
+                *headers,
+            ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Sends it."""

@@ -7,7 +7,7 @@ core. What it decides comes in the documented order: 404 and 405, 401, 403, 429,
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -24,13 +24,14 @@ from litestar.utils import normalize_path
 from prometheus_client import CollectorRegistry
 
 from booking.edge.admission import Admission
+from booking.edge.answers import Answer
 from booking.edge.cors import Cors
 from booking.edge.health import what_is_missing
 from booking.edge.metrics import HttpMetrics
 from booking.edge.pages import PAGES
 from booking.edge.parameters import refuse_other_parameters
 from booking.edge.parts import Part
-from booking.edge.problems import PROBLEMS, Problem, ProblemType, answer_to
+from booking.edge.problems import PROBLEMS, Problem, ProblemType, answer_to, together
 from booking.edge.published import Published
 from booking.edge.requests import BODY_SIZE_MAX, StrictRequest
 from booking.edge.routes import RouteFacts
@@ -61,7 +62,7 @@ class EdgeApplication(Litestar):
         self.parts = tuple(parts)
         self.problems: Mapping[str, ProblemType] = dict(PROBLEMS)
         for part in parts:
-            self.problems = {**self.problems, **part.problems}
+            self.problems = together(self.problems, part.problems)
         self.metrics = CollectorRegistry()
         self._requests = HttpMetrics()
         self.metrics.register(self._requests)
@@ -139,6 +140,9 @@ class EdgeApplication(Litestar):
                 scope["user"] = self._admission.admit(scope, facts.scopes)
             if not facts.takes_body:
                 refuse_other_parameters(scope, facts.parameters)
+            if method == "OPTIONS":
+                allowed = _allowed(facts.route.methods)
+                route = Answer(204, b"", [(b"allow", allowed.encode())])
             if method == "HEAD":
                 await _answer_head(route, scope, receive, send_and_note)
             else:
@@ -159,7 +163,7 @@ class EdgeApplication(Litestar):
             case NotFoundException():
                 return Problem("not-found", f"There is nothing at {scope['path']}.")
             case MethodNotAllowedException():
-                allowed = _allowed(error)
+                allowed = _allowed((error.headers or {}).get("allow", "").split(", "))
                 return Problem(
                     "method-not-allowed",
                     f"{scope['path']} takes {allowed}.",
@@ -200,9 +204,9 @@ async def _answer_head(route: ASGIApp, scope: Scope, receive: Receive, send: Sen
             answering.exception()
 
 
-def _allowed(error: MethodNotAllowedException) -> str:
-    methods = {method.strip() for method in (error.headers or {}).get("allow", "").split(",")}
-    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
+def _allowed(methods: Iterable[str]) -> str:
+    taken = set(methods)
+    return ", ".join(sorted(taken | {"HEAD"} if "GET" in taken else taken))
 
 
 def _parameter_detail(error: ValidationException) -> str:

@@ -56,7 +56,9 @@ def openapi_of(app: "EdgeApplication") -> Document:
     ]
     shown.sort(key=lambda facts: (facts.template, facts.method))
     types = list(dict.fromkeys(kind for facts in shown for kind in _types_of(facts)))
-    schemas, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
+    schemas, components = msgspec.json.schema_components(
+        types, schema_hook=_anything, ref_template=REFERENCE
+    )
     schema_of = dict(zip(types, schemas, strict=True))
     about = metadata(DISTRIBUTION)
     paths: dict[str, Document] = {}
@@ -78,6 +80,13 @@ def openapi_of(app: "EdgeApplication") -> Document:
             "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _anything(kind: type) -> Document:
+    """What is passed through as it is has no shape to promise."""
+    if kind in (object, msgspec.Raw):
+        return {"description": "Any JSON value."}
+    raise TypeError(f"{kind!r} has no JSON schema")
 
 
 def _types_of(facts: RouteFacts) -> Iterable[Any]:

@@ -80,6 +80,21 @@ def table_of(*types: ProblemType) -> dict[str, ProblemType]:
     return {kind.slug: kind for kind in types}
 
 
+def together(
+    first: Mapping[str, ProblemType], second: Mapping[str, ProblemType]
+) -> dict[str, ProblemType]:
+    """Two tables as one; where both explain a slug, the first one's words stand.
+
+    Raises:
+        ValueError: they give one slug two statuses.
+    """
+    if torn := [
+        slug for slug in first.keys() & second.keys() if first[slug].status != second[slug].status
+    ]:
+        raise ValueError(f"one problem, two statuses: {', '.join(sorted(torn))}")
+    return {**second, **first}
+
+
 PROBLEMS = table_of(
     ProblemType(
         slug="unauthenticated",

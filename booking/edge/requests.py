@@ -96,28 +96,34 @@ class StrictRequest(Request[Caller, None, State]):
         return None if field is None else reader_of(field.annotation)
 
     async def _receive_body(self) -> bytes:
-        message: Any = await self.receive()
+        message = await self._receive_message()
         raw: bytes = message.get("body", b"")
         if not message.get("more_body", False) and len(raw) <= BODY_SIZE_MAX:
             return raw
-        announced = header(self.scope, b"content-length")
+        announced = header(self.scope, b"content-length") or ""
+        if len(announced) > 7 or (announced.isdigit() and int(announced) > BODY_SIZE_MAX):
+            raise _too_large()
         chunks, size = [raw], len(raw)
-        if announced is not None and announced.isdigit() and int(announced) > BODY_SIZE_MAX:
-            size = int(announced)
-        while size <= BODY_SIZE_MAX and message.get("more_body", False):
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                raise Problem("malformed-json", "The connection ended before the body did.")
+        while message.get("more_body", False) and size <= BODY_SIZE_MAX:
+            message = await self._receive_message()
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
         if size > BODY_SIZE_MAX:
-            raise Problem(
-                "content-too-large", f"The body is larger than {BODY_SIZE_MAX} bytes (1 MiB)."
-            )
+            raise _too_large()
         return b"".join(chunks)
+
+    async def _receive_message(self) -> Any:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":  # half a body must not pass for a short one
+            raise Problem("malformed-json", "The connection ended before the body did.")
+        return message
 
 
 HeaderCheck = Callable[[StrictRequest], Any]
+
+
+def _too_large() -> Problem:
+    return Problem("content-too-large", f"The body is larger than {BODY_SIZE_MAX} bytes (1 MiB).")
 
 
 def _refuse_other_media_types(scope: Scope) -> None:

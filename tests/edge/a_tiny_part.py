@@ -37,6 +37,7 @@ class NewThing(Body, frozen=True, kw_only=True):
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     lines: list[Line]
+    notes: dict[str, object]
 
 
 class ThingQuery(msgspec.Struct, frozen=True, kw_only=True):

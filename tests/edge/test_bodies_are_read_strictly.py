@@ -3,7 +3,9 @@
 import json
 
 import pytest
-from a_tiny_part import THING
+from a_tiny_part import THING, tiny_part
+
+from booking.edge.serving import http_app
 
 SLOT = THING
 JSON = {"content-type": "application/json"}
@@ -154,3 +156,26 @@ async def test_errors_are_judged_in_the_documented_order(tiny):
     assert answer.json()["type"] == "/problems/invalid-header"
     answer = await tiny.post("/v1/things", content=wrong, headers={**JSON, "colour": "red"})
     assert answer.status_code == 422
+
+
+async def test_half_a_body_does_not_pass_for_a_short_one():
+    """A client that goes away while sending has not sent `{}`."""
+    app = http_app(tiny_part(), environment="development")
+    messages = [{"type": "http.disconnect"}]
+    sent = []
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/v1/things/{THING}/touch",
+        "query_string": b"",
+        "headers": [(b"content-length", b"2"), (b"content-type", b"application/json")],
+    }
+    await app(scope, receive, send)
+    assert sent[0]["status"] == 400

@@ -3,6 +3,8 @@
 import pytest
 from a_tiny_part import THING, Streams, served, tiny_server
 
+from booking.edge.parts import Part
+from booking.edge.problems import ProblemType, table_of
 from booking.edge.serving import http_app
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "trace_id"}
@@ -151,3 +153,15 @@ async def test_pages_from_named_origins_may_read_the_answers_and_no_others():
 async def test_a_strange_host_header_is_no_defect(tiny):
     answer = await tiny.get("/health/live", headers={"host": "a b"})
     assert answer.status_code in (200, 400)
+
+
+async def test_options_tells_the_methods(tiny):
+    answer = await tiny.options(f"/v1/things/{THING}")
+    assert (answer.status_code, answer.headers["allow"]) == (204, "GET, HEAD, OPTIONS")
+    assert "content-length" not in answer.headers
+
+
+def test_one_problem_cannot_have_two_statuses():
+    other = ProblemType(slug="not-found", title="t", status=410, meaning="m", remedy="r")
+    with pytest.raises(ValueError, match="not-found"):
+        http_app(Part(name="odd", handlers=[], problems=table_of(other)))
