@@ -31,6 +31,8 @@ from booking.embedded.python_part import PythonPart
 from booking.embedded.readiness import is_ready
 from booking.embedded.servers import Servers
 from booking.embedded.supervision import keep_running
+from booking.guards import UNGUARDED
+from booking.guards.unguarded import remove_the_last_line
 from booking.keys import store_initial
 from booking.settings import Settings, load_settings
 
@@ -56,6 +58,8 @@ async def run(
     listener = bind(settings.host, settings.port, environment=settings.environment)
     url = url_of(listener)
     await migrate_both_sides(environ)
+    if settings.guard == UNGUARDED and servers.postgres is not None:
+        await _remove_the_last_line(settings.migration_database_url)
     children = [
         PythonPart(
             name,
@@ -132,6 +136,20 @@ async def migrate_both_sides(
             if await store_initial(cast("asyncpg.Connection", connection), settings.initial_key):
                 progress("the key of BOOKING_INITIAL_KEY")
     return applied
+
+
+async def _remove_the_last_line(url: str) -> None:
+    """Take the constraint away that would still save the unguarded arm.
+
+    Only from a database that was started here: somebody else's keeps it, and an oversell there is a
+    fault that names the constraint.
+    """
+    connection = await asyncpg.connect(url)
+    try:
+        await remove_the_last_line(connection)
+    finally:
+        await connection.close()
+    _log.warning("last_line_removed", meaning="only the laboratory accepts this database now")
 
 
 async def _announce(url: str, children: Sequence[PythonPart]) -> None:

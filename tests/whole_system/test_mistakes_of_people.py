@@ -24,7 +24,7 @@ def assert_one_sentence(ended, *words: str) -> None:
         ("BOOKING_PORT", "eighty"),
         ("BOOKING_PORT", "65536"),
         ("BOOKING_ENVIRONMENT", "staging"),
-        ("BOOKING_HOST", "0.0.0.0"),
+        ("BOOKING_HOST", "0.0.0.0"),  # noqa: S104 that it is refused is the claim
         ("BOOKING_GUARD", "unguarded"),
         ("BOOKING_FAULT", "kill_after_commit:3"),
         ("BOOKING_METRICS_PORT", "-1"),
