@@ -19,7 +19,6 @@ import structlog
 
 import booking.app
 import projector.app
-import projector.settings
 from booking.edge.application import http_app
 from booking.edge.database import open_pool
 from booking.edge.failures import Misconfigured
@@ -54,7 +53,7 @@ async def run(
 ) -> None:
     """Serve `parts` until `stop` is set; `environ` names the servers."""
     settings = load_settings(environ)
-    query_settings = projector.settings.load_settings(environ)
+    query_settings = projector.app.settings_from(environ)
     listener = bind(settings.host, settings.port, environment=settings.environment)
     url = url_of(listener)
     await migrate_both_sides(environ)
