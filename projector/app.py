@@ -6,7 +6,7 @@ Everything is wired by hand and closed in the opposite order; nothing below know
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
@@ -38,7 +38,7 @@ from projector.consumer.stream import Stream
 from projector.follower import Follower
 from projector.log_reader import is_last_line_removed, read_api_keys, read_token_secret
 from projector.queries.report_query_node import report_query_node
-from projector.settings import Settings
+from projector.settings import Settings, load_settings
 
 STATEMENT_TIMEOUT_MS = 10_000
 """A batch of a thousand events takes tens of milliseconds; an epoch change empties whole tables."""
@@ -55,6 +55,15 @@ _log = structlog.get_logger(__name__)
 def migrations() -> tuple[str, Path]:
     """The component's name and the folder of its migrations, for `booking migrate`."""
     return "projector", Path(__file__).parent / "schema"
+
+
+def settings_from(environ: Mapping[str, str]) -> Settings:
+    """This side's settings, for `booking up`, which knows this module and no other of ours.
+
+    Raises:
+        Misconfigured: a variable is wrong or missing.
+    """
+    return load_settings(environ)
 
 
 def process_name(kind: str) -> str:
