@@ -142,10 +142,10 @@ def _schema(schema: Document) -> str:
 def _words(schema: Document) -> Iterator[str]:
     if "anyOf" in schema:
         yield " or ".join(_schema(inner) for inner in schema["anyOf"])
-    if "type" in schema:
-        yield escape(str(schema["type"]))
     if "items" in schema:
-        yield f"of {_schema(schema['items'])}"
+        yield f"array of {_schema(schema['items'])}"
+    elif "type" in schema:
+        yield escape(str(schema["type"]))
     for limit, value in schema.items():
         if limit not in ("anyOf", "type", "items", "title", "description", "$ref"):
             yield f"{escape(limit)} <code>{escape(_literal(value))}</code>"

@@ -54,7 +54,8 @@ def openapi_of(app: "EdgeApplication") -> Document:
         for facts in app.route_facts()
         if facts.method != "OPTIONS" and facts.handler.resolve_include_in_schema()
     ]
-    shown.sort(key=lambda facts: (facts.template, facts.method))
+    # What people come for first, then health and these documents.
+    shown.sort(key=lambda facts: (facts.public, facts.template, facts.method))
     types = list(dict.fromkeys(kind for facts in shown for kind in _types_of(facts)))
     schemas, components = msgspec.json.schema_components(
         types, schema_hook=_anything, ref_template=REFERENCE
