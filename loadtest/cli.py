@@ -8,12 +8,15 @@ from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import randbelow
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from loadtest.failures import CannotRunError
 from loadtest.verdict import HOLDS, INTERRUPTED, USAGE
+
+if TYPE_CHECKING:
+    from loadtest.findings import Findings
 
 
 @click.group()
@@ -59,7 +62,6 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
 
 
 async def _demo(seed: int, out: Path, reproduce: str, *, quick: bool) -> int:
-    from loadtest.reports.store import write
     from loadtest.reports.text import LiveProgress, PlainProgress, console, print_findings
     from loadtest.scenarios.oversell import FULL, QUICK, Oversell
 
@@ -71,18 +73,23 @@ async def _demo(seed: int, out: Path, reproduce: str, *, quick: bool) -> int:
     try:
         with contextlib.suppress(asyncio.CancelledError):
             await run.run()
-    except CannotRunError:
-        if run.findings().rows:
-            write(run.findings(), out)
-        raise
     finally:
-        if isinstance(progress, LiveProgress):
-            progress.close()
-    findings = run.findings()
-    page = write(findings, out)
+        progress.close()
+        # Also when it was interrupted or could not go on: what was measured is kept.
+        findings = run.findings()
+        page = _kept(findings, out)
     print_findings(screen, findings)
     screen.print(f"report: {page}\nagain:  {findings.reproduce}", soft_wrap=True)
     return findings.exit_code
+
+
+def _kept(findings: "Findings", out: Path) -> str:
+    """Writes the report, unless there is nothing to write; returns where it is."""
+    if not findings.rows:
+        return "none, nothing was measured"
+    from loadtest.reports.store import write
+
+    return str(write(findings, out))
 
 
 @cli.command()

@@ -1,5 +1,7 @@
 """What a sale needs beforehand: a resource with slots, made through the API and visible to the queries before anybody looks."""
 
+import asyncio
+import time
 import uuid
 from collections.abc import Sequence
 from random import Random
@@ -10,6 +12,8 @@ from msgspec import Struct
 from loadtest.driver import Client, Exchange
 from loadtest.failures import CannotRunError
 from loadtest.history import FinalSlot
+
+POLL_EVERY_S = 0.02
 
 
 class _Slot(Struct):
@@ -66,6 +70,36 @@ async def open_slots(client: Client, *, capacities: Sequence[int], rng: Random) 
     )
     _accepted(shown)
     return ids
+
+
+async def until_not_older(
+    client: Client, slot_id: str, *, age_max_ms: float, deadline_s: float
+) -> None:
+    """Waits until the view is as fresh as it gets: just started, a late view is at first later than it is meant to be.
+
+    Raises:
+        CannotRunError: it stays older.
+    """
+    deadline_at_s = time.monotonic() + deadline_s
+    while True:
+        exchange = _accepted(await client.request("GET", f"/v1/slots/{slot_id}"))
+        age_ms = timing_ms(exchange.header(b"server-timing") or b"", b"lag")
+        if age_ms is not None and age_ms <= age_max_ms:
+            return
+        if time.monotonic() > deadline_at_s:
+            raise CannotRunError(
+                f"The view stayed {age_ms} ms old, {age_max_ms:.0f} ms were wanted: see the system's log."
+            )
+        await asyncio.sleep(POLL_EVERY_S)
+
+
+def timing_ms(header: bytes, metric: bytes) -> float | None:
+    """One duration of a Server-Timing header such as `lag;dur=12.3, wait;dur=0.4`."""
+    for part in header.split(b","):
+        name, _, duration = part.strip().partition(b";dur=")
+        if name == metric:
+            return float(duration)
+    return None
 
 
 async def at_rest(client: Client, slot_id: str) -> FinalSlot:

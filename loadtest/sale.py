@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from loadtest.driver import Client, Exchange, Offered, open_loop, poisson
 from loadtest.history import Operation
-from loadtest.inventory import seeded_id
+from loadtest.inventory import seeded_id, timing_ms
 
 # Once somebody was shown "sold out", so long go on arriving who would notice if it were not for everyone.
 TAIL_S = 0.1
@@ -146,15 +146,6 @@ class Buyers:
             outcome=exchange.outcome,
             status=exchange.status,
             token_out=token.decode() if token is not None else None,
-            lag_ms=_timing_ms(timing, b"lag"),
-            wait_ms=_timing_ms(timing, b"wait"),
+            lag_ms=timing_ms(timing, b"lag"),
+            wait_ms=timing_ms(timing, b"wait"),
         )
-
-
-def _timing_ms(header: bytes, metric: bytes) -> float | None:
-    """One duration of a Server-Timing header such as `lag;dur=12.3, wait;dur=0.4`."""
-    for part in header.split(b","):
-        name, _, duration = part.strip().partition(b";dur=")
-        if name == metric:
-            return float(duration)
-    return None

@@ -33,6 +33,9 @@ class PlainProgress:
         """One arm at one staleness is done."""
         self._say(sentence(row))
 
+    def close(self) -> None:
+        """Nothing is left open."""
+
     def _say(self, text: str) -> None:
         self._out.print(f"{time.monotonic() - self._began_s:5.1f} s  {text}", soft_wrap=True)
         self._out.file.flush()

@@ -24,7 +24,7 @@ from loadtest.driver import Client, Offered
 from loadtest.event_log import read_log
 from loadtest.findings import Arm, Findings, Plan, Row
 from loadtest.history import FinalSlot, LoggedEvent, append
-from loadtest.inventory import at_rest, open_slots
+from loadtest.inventory import at_rest, open_slots, until_not_older
 from loadtest.measurement import Generator, MeasuredSale, measure, summarise
 from loadtest.sale import Buyers, Sale
 from loadtest.system_under_test import booking_up
@@ -48,6 +48,9 @@ WARM_UP_CAPACITY = 10_000
 # Longer than any sale takes, should nobody ever be shown that it is sold out.
 SALE_MARGIN_S = 5.0
 REQUEST_TIMEOUT_S = 15.0
+# How much older than S the view may be when nothing happens: heartbeats come every 100 ms.
+IDLE_AGE_MS = 250
+WITNESSES_KEPT_MAX = 5
 
 
 class Progress(Protocol):
@@ -142,6 +145,12 @@ class Oversell:
                     self._first_request_s = time.monotonic() - self._began_s
                 inventory = inventory or await self._open(client)
                 await self._warm_up(client, arm, inventory.warm_up_slot)
+                await until_not_older(
+                    client,
+                    inventory.slots[lag_ms][0],
+                    age_max_ms=lag_ms + IDLE_AGE_MS,
+                    deadline_s=lag_ms / 1000 + SALE_MARGIN_S,
+                )
                 sold: list[_Sold] = []
                 for number, slot_id in enumerate(inventory.slots[lag_ms], start=1):
                     self._progress.step(
@@ -215,7 +224,7 @@ class Oversell:
             capacity=self._plan.capacity,
             operations=operations,
             events=events,
-            judgement=judgement,
+            judgement=replace(judgement, witnesses=judgement.witnesses[:WITNESSES_KEPT_MAX]),
             generator=Generator(
                 late_p99_ms=sale.offered.percentile_ms(99), dropped=sale.offered.dropped
             ),
