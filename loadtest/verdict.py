@@ -4,6 +4,7 @@
 however well the guard did; that has its own exit code.
 """
 
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -28,9 +29,9 @@ class Witness(Struct, frozen=True, kw_only=True):
     units: int
     sold: int
     limit: int
+    decided_at: datetime
     shown_remaining: int | None = None
-    shown_as_of: str | None = None
-    decided_at: str | None = None
+    shown_as_of: datetime | None = None
     answered: int | None = None
 
 

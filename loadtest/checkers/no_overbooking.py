@@ -104,7 +104,7 @@ def _witness(
         sold=sold,
         limit=limit,
         shown_remaining=look.remaining if look is not None else None,
-        shown_as_of=look.as_of.isoformat() if look is not None and look.as_of is not None else None,
-        decided_at=event.recorded_at.isoformat(),
+        shown_as_of=look.as_of if look is not None else None,
+        decided_at=event.recorded_at,
         answered=booking.status if booking is not None else None,
     )

@@ -1,5 +1,6 @@
 """Findings as one self-contained page: works offline, asks the network for nothing, readable in light and dark and on paper."""
 
+from datetime import timedelta
 from html import escape
 from pathlib import Path
 
@@ -245,15 +246,14 @@ def _evidence(findings: Findings) -> str:
 
 def witness_sentence(witness: Witness, row: Row) -> str:
     """Who did what, what was answered, and why that cannot be."""
-    shown = (
-        f"was shown {witness.shown_remaining} left as of {witness.shown_as_of}"
-        if witness.shown_remaining is not None
-        else "decided on what was shown"
-    )
+    shown = "decided on what was shown"
+    if witness.shown_remaining is not None and witness.shown_as_of is not None:
+        ago_ms = (witness.decided_at - witness.shown_as_of) / timedelta(milliseconds=1)
+        shown = f"decided on {witness.shown_remaining} units left, which was {ago_ms:.0f} ms ago"
     return (
-        f"at S = {row.injected_lag_ms} ms a buyer {shown}; the booking {witness.booking_id} was decided at {witness.decided_at} "
-        f"(position {witness.position}, version {witness.version}) and answered {witness.answered or 'nothing'}, "
-        f"which made {witness.sold} units sold of {witness.limit}."
+        f"at S = {row.injected_lag_ms} ms a buyer {shown}; booking {witness.booking_id} "
+        f"(position {witness.position}, version {witness.version} of the slot) was answered {witness.answered or 'nothing'} "
+        f"and made it {witness.sold} units sold of {witness.limit}."
     )
 
 

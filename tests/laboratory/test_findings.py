@@ -200,7 +200,7 @@ def test_the_page_asks_the_network_for_nothing():
 def test_the_page_shows_each_point_with_its_value_and_the_smallest_witness():
     html = page(findings(ALL_WELL))
     assert "guard off, S = 200 ms\noversold: 22.0" in html
-    assert "which made 51 units sold of 50" in html
+    assert "made it 51 units sold of 50" in html
 
 
 def test_a_run_on_disk_is_read_back_as_it_was(tmp_path):
