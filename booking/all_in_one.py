@@ -100,7 +100,7 @@ async def run(
                 tasks.create_task(keep_running(server), name=f"keep {server.name}")
                 for server in (*servers.embedded, *children)
             ]
-            watching.append(tasks.create_task(_announce(url, children), name="announce"))
+            watching.append(tasks.create_task(_announce(url, servers, children), name="announce"))
             await stop.wait()
             for task in watching:
                 task.cancel()
@@ -151,7 +151,7 @@ async def _remove_the_last_line(url: str) -> None:
     _log.warning("last_line_removed", meaning="only the laboratory accepts this database now")
 
 
-async def _announce(url: str, children: Sequence[PythonPart]) -> None:
+async def _announce(url: str, servers: Servers, children: Sequence[PythonPart]) -> None:
     """Print the one line when everything is there; say on standard error what is awaited."""
     begun = time.monotonic()
     report_at = begun + REPORT_EVERY_S
@@ -167,6 +167,7 @@ async def _announce(url: str, children: Sequence[PythonPart]) -> None:
             report_at += REPORT_EVERY_S
             _log.info("waiting", missing=missing)
         await asyncio.sleep(POLL_EVERY_S)
+    await servers.settled()
     _log.info("ready", url=url, seconds=round(time.monotonic() - begun, 3))
     with contextlib.suppress(OSError):  # whoever started us may have stopped reading
         sys.stdout.write(f"booking is ready at {url}\n")

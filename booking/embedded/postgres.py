@@ -30,6 +30,7 @@ SOCKET_DIR_PREFIX = "booking-pg-"
 
 INITDB = (
     *("--username", LOGIN, "--auth", "trust", "--encoding", "UTF8", "--no-instructions"),
+    "--no-sync",  # see Postgres.settled
     *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
 )
 
@@ -74,6 +75,8 @@ class Postgres:
         self._identity: Identity | None = None
         self._log = self.data_dir.with_name(f"{self.data_dir.name}.log")
         self._socket_link = self.data_dir.with_name(f"{self.data_dir.name}.sockets")
+        self._unsynced = self.data_dir.with_name(f"{self.data_dir.name}.unsynced")
+        self._syncing: asyncio.Task[None] | None = None
 
     def url(self, database: str = DATABASE) -> str:
         """Return the URL of one database; its login is a superuser of this server."""
@@ -127,9 +130,22 @@ class Postgres:
             inherited=self._inherited,
         )
         await self._wait_until_ready(self.child)
+        if self._unsynced.exists():
+            self._syncing = asyncio.create_task(self._sync(), name="sync-postgres")
+
+    async def settled(self) -> None:
+        """Return when a data directory just made is on the disk, and not before.
+
+        initdb would sync the thousand files it has made while everybody waits (0.4 to 0.9 s); so
+        it is done beside the start of everything else, and waited for before anything is promised.
+        """
+        if self._syncing is not None:
+            await asyncio.shield(self._syncing)
 
     async def stop(self) -> None:
         """Stop ("fast"), and remove the socket directory."""
+        if self._syncing is not None:
+            self._syncing.cancel()  # what is not on the disk yet is seen to at the next start
         if self.child is not None:
             # Killed, it loses nothing: the next start replays its log, which only takes longer.
             await self.child.stop(signal.SIGINT, deadline_s=STOP_DEADLINE_S)
@@ -155,7 +171,6 @@ class Postgres:
             "initdb",
             [
                 *(str(identity.programs / "initdb"), "-D", str(unfinished), *INITDB),
-                *(() if self.durable else ("--no-sync",)),
             ],
             identity=identity.leash,
             log=self._log,
@@ -167,7 +182,13 @@ class Postgres:
             await initdb.stop(signal.SIGKILL)
         if code != 0:
             raise Misconfigured(f"initdb could not make {self.data_dir}: {self.last_word()}")
+        if self.durable:
+            self._unsynced.touch()
         unfinished.rename(self.data_dir)
+
+    async def _sync(self) -> None:
+        await asyncio.to_thread(os.sync)
+        self._unsynced.unlink(missing_ok=True)
 
     async def _wait_for_predecessor(self) -> None:
         """Wait until no other server runs on this directory.

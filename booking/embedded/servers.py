@@ -36,6 +36,11 @@ class Servers:
         """What runs here and has to be kept running."""
         return [server for server in (self.postgres, self.nats) if server is not None]
 
+    async def settled(self) -> None:
+        """Return when what was made at this start would survive the machine."""
+        if self.postgres is not None:
+            await self.postgres.settled()
+
     async def __aenter__(self) -> Self:
         """Take the data directory and start; both answer when this returns."""
         await self._stack.enter_async_context(self.lease)

@@ -27,3 +27,10 @@ async def test_what_was_committed_is_there_after_a_restart(tmp_path) -> None:
             assert await connection.fetchval("SELECT count(*) FROM runs") == run
             await connection.close()
         assert not postgres.socket_dir.exists()
+
+
+async def test_a_new_data_directory_is_on_the_disk_before_anything_is_promised(tmp_path) -> None:
+    async with Postgres(tmp_path / "data", durable=True) as postgres:
+        assert (tmp_path / "data.unsynced").exists()
+        await postgres.settled()
+        assert not (tmp_path / "data.unsynced").exists()
