@@ -38,7 +38,7 @@ def test_sql_stands_only_where_data_is_guarded_or_read():
     )
     statement = re.compile(
         r"^\s*(SELECT\s.+\sFROM\s|INSERT\s+INTO\s|UPDATE\s+\w[\w.]*\s|DELETE\s+FROM\s|WITH\s+\w+\s+AS)",
-        re.S,
+        re.DOTALL,
     )
     found = []
     for file in modules():
@@ -46,10 +46,29 @@ def test_sql_stands_only_where_data_is_guarded_or_read():
         if allowed.match(name):
             continue
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if statement.match(node.value):
-                    found.append(f"{name}:{node.lineno}")
+            text = node.value if isinstance(node, ast.Constant) else None
+            if isinstance(text, str) and statement.match(text):
+                found.append(f"{name}:{node.lineno}")
     assert not found, f"move these statements to where they guard or read: {found}"
+
+
+def test_the_read_side_knows_only_events_and_the_edge_of_the_write_side():
+    found = [
+        f"{file.relative_to(HOUSE)}: {module}"
+        for file in sorted((HOUSE / "projector").rglob("*.py"))
+        for module in imported(file)
+        if module.startswith("booking")
+        and not module.startswith(("booking.events", "booking.edge"))
+    ]
+    assert not found, f"the read side sees `published.*` and what is said, nothing else: {found}"
+
+
+def imported(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
 
 
 def test_nothing_is_left_to_be_done_later():
@@ -67,7 +86,9 @@ def test_no_test_waits_a_fixed_time():
         for number, line in enumerate(f.read_text().splitlines(), 1)
         if re.search(r"(asyncio|time)\.sleep\((?!0\))", line) and "polls:" not in line
     ]
-    assert not found, f"poll with a deadline instead (or say on the line why: `# polls: …`): {found}"
+    assert not found, (
+        f"poll with a deadline instead (or say on the line why: `# polls: …`): {found}"
+    )
 
 
 def test_the_lock_names_no_registry():
