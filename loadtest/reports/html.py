@@ -37,7 +37,7 @@ def page(findings: Findings) -> str:
 <section><h2>How to read this</h2>
 <p>When the last unit goes, λ·E[D] decisions are in flight on a view from before: λ buyers per second, D = S + Z from the moment the view was true to the decision,
 Z being think and queue time. Without the guard each of them oversells one unit; with it each is refused. The guard does not remove the cost of staleness,
-it turns oversells into refusals, one for one. D is measured, in database time; the grey band is three standard deviations of a mean of {plan.sales}.</p>
+it turns oversells into refusals, one for one. D is measured, in database time; the grey band is three standard deviations of a mean of {plan.sales}; a row outside says that D was not steady.</p>
 <p>Oversold counts come from the event log, not from answers, and only where log, answers and the slot at rest agree.</p></section>
 <section><h2>This run</h2>{_about(findings)}</section>
 </main><div id="tip" role="status"></div><script>{SCRIPT}</script></body></html>
@@ -197,7 +197,7 @@ def _figure(heading: str, caption: str, plot: Plot, keys: list[tuple[str, str]])
 
 def _table(rows: list[Row]) -> str:
     headings = (
-        "guard", "S ms", "accepted", "oversold", "theory λ(S+Z)", "refused", "as predicted",
+        "guard", "S ms", "accepted", "oversold", "theory λ(S+Z)", "refused", "fits theory",
         "age p50 ms", "age p99 ms", "Z ms", "booking p50 ms", "p99 ms", "bookings/s",
     )  # fmt: skip
     lines = []
@@ -209,7 +209,7 @@ def _table(rows: list[Row]) -> str:
             f"{row.oversold:.1f}",
             f"{row.expected:.1f} ± {row.band:.1f}",
             f"{row.refused:.1f}",
-            "yes" if row.as_predicted else "outside",
+            "yes" if row.as_predicted else "no",
             f"{row.age_p50_ms:.0f}",
             f"{row.age_p99_ms:.0f}",
             f"{row.think_and_queue_ms:.0f}",

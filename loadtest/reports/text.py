@@ -10,7 +10,7 @@ from rich.table import Table
 
 from loadtest.findings import Findings, Row
 
-PLAIN_WIDTH = 110
+PLAIN_WIDTH = 100
 
 
 def console() -> Console:
@@ -46,7 +46,8 @@ class LiveProgress:
 
     def __init__(self, out: Console) -> None:
         self._out = out
-        self._status = Status("", console=out)
+        # Redrawn seldom: the thread that draws shares its processor with the generator.
+        self._status = Status("", console=out, refresh_per_second=4)
         self._status.start()
 
     def step(self, text: str) -> None:
@@ -76,12 +77,15 @@ def print_findings(out: Console, findings: Findings) -> None:
     plan = findings.plan
     table = Table(
         box=SIMPLE,
-        title=f"{findings.scenario}: {plan.capacity} units, {plan.buyers_per_s:.0f} buyers/s, means of {plan.sales} sales",
+        pad_edge=False,
+        collapse_padding=True,
+        title=f"{findings.scenario}: {plan.capacity} units, {plan.buyers_per_s:.0f} buyers/s, {_sales(plan.sales)}",
         title_justify="left",
     )
-    for heading in ("guard", "S ms", "accepted", "oversold", "theory λ(S+Z)", "refused"):
-        table.add_column(heading, justify="left" if heading == "guard" else "right")
-    for heading in ("age p50 / p99 ms", "bookings/s", "as predicted"):
+    table.add_column("guard")
+    for heading in ("S ms", "accepted", "oversold", "theory\nλ(S+Z)", "refused"):
+        table.add_column(heading, justify="right")
+    for heading in ("age ms\np50/p99", "bookings\nper s", "fits\ntheory"):
         table.add_column(heading, justify="right")
     for row in findings.rows:
         table.add_row(
@@ -89,16 +93,20 @@ def print_findings(out: Console, findings: Findings) -> None:
             str(row.injected_lag_ms),
             f"{row.accepted:.1f}",
             f"[red]{row.oversold:.1f}[/red]" if row.oversold else "[green]0[/green]",
-            f"{row.expected:.1f} ± {row.band:.1f}",
+            f"{row.expected:.0f} ± {row.band:.0f}",
             f"{row.refused:.1f}",
-            f"{row.age_p50_ms:.0f} / {row.age_p99_ms:.0f}",
+            f"{row.age_p50_ms:.0f}/{row.age_p99_ms:.0f}",
             f"{row.bookings_per_s:.0f}",
-            "yes" if row.as_predicted else "outside",
+            "yes" if row.as_predicted else "no",
         )
     out.print(table)
     for caveat in caveats(findings):
         out.print(f"note: {caveat}", soft_wrap=True)
     out.print(f"[bold]{findings.sentence}[/bold]", soft_wrap=True)
+
+
+def _sales(count: int) -> str:
+    return "one sale each" if count == 1 else f"means of {count} sales"
 
 
 def caveats(findings: Findings) -> list[str]:
@@ -109,6 +117,8 @@ def caveats(findings: Findings) -> list[str]:
         late_ms = max(sale.generator_late_p99_ms for sale in row.sales)
         if late_ms > 10:
             said.append(f"{where}: the generator itself was late (p99 {late_ms:.0f} ms)")
+        if not row.as_predicted:
+            said.append(f"{where}: outside the band, which supposes that D is steady during a sale")
         if dropped := sum(sale.dropped for sale in row.sales):
             said.append(f"{where}: {dropped} buyers were dropped by the generator")
         if lost := sum(sale.failed + sale.indeterminate for sale in row.sales):
