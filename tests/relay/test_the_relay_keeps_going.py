@@ -175,6 +175,12 @@ async def test_a_login_that_may_not_relay_is_a_mistake_and_not_waited_for(databa
         await keep_relaying(wrong, Condition(), asyncio.Event())
 
 
+@pytest.mark.parametrize("url", ["nats://127.0.0.1:many", "127.0.0.1:4222,ws://127.0.0.1:1"])
+async def test_an_address_that_is_none_is_a_mistake_and_not_waited_for(database_url, url):
+    with pytest.raises(Misconfigured, match="BOOKING_NATS_URL"):
+        await keep_relaying(settings(database_url, url), Condition(), asyncio.Event())
+
+
 async def test_an_experiments_database_is_not_relayed_from(database, database_url):
     await database.execute("UPDATE booking.log_head SET last_line_removed = true")
 
