@@ -202,7 +202,9 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         )
         heads = LogHeads(log)
         tokens = Tokens(TokenCodec(await read_token_secret(log)))
-        reader = Reader(follower=follower, heads=heads, clock=clock, tokens=tokens)
+        reader = Reader(
+            read_model=read_model, follower=follower, heads=heads, clock=clock, tokens=tokens
+        )
         window = Window(reader, clock)
         live = Live(reader, follower, read_model)
         reporting = asyncio.create_task(

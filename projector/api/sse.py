@@ -125,7 +125,7 @@ class LiveStream:
 
     async def _stream(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        await _send(send, b"retry: 1000\n\n")
+        await _send(send, b"retry: 1000\n")  # a line of the first event
         if self._first is not None:
             await self._send_snapshot(send, *self._first)
         told = time.monotonic()

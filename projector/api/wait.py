@@ -25,7 +25,7 @@ T = TypeVar("T")
 Query = Callable[[], Awaitable[Found[T]]]
 
 READ_TIMEOUT_S = 3.0
-"""For one statement, the wait for a connection included; waiting for a position comes on top."""
+"""For one statement with the wait for a connection; waiting for a position comes on top."""
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -33,9 +33,16 @@ class Reader:
     """Runs queries under conditions."""
 
     def __init__(
-        self, *, follower: Follower, heads: LogHeads, clock: DatabaseClock, tokens: Tokens
+        self,
+        *,
+        read_model: asyncpg.Pool,
+        follower: Follower,
+        heads: LogHeads,
+        clock: DatabaseClock,
+        tokens: Tokens,
     ) -> None:
         self.tokens = tokens
+        self._read_model = read_model
         self._follower = follower
         self._heads = heads
         self._clock = clock
@@ -84,6 +91,9 @@ class Reader:
 
     async def _look(self, query: Query[T]) -> Found[T]:
         try:
+            # A statement has its own deadline; only the wait for a free connection needs another.
+            if self._read_model.get_idle_size() > 0:
+                return await query()
             async with asyncio.timeout(READ_TIMEOUT_S):
                 return await query()
         except UNREACHABLE as error:

@@ -85,12 +85,12 @@ class TheLog:
             "remaining": capacity,
         }
         data = {"starts_at": starts_at, "ends_at": starts_at + timedelta(hours=3)}
-        await self.append("SlotOpened", data, slots=[self._touch(slot_id)])
+        await self.append("SlotOpened", data, slots=[self.touch(slot_id)])
         return slot_id
 
     async def close(self, slot_id) -> int:
         self._slots[slot_id]["state"] = "closed"
-        return await self.append("SlotClosed", {}, slots=[self._touch(slot_id)])
+        return await self.append("SlotClosed", {}, slots=[self.touch(slot_id)])
 
     async def hold(self, *slot_ids, units=1, customer_id=None) -> UUID:
         return await self._take("HoldPlaced", "held", slot_ids, units, customer_id)
@@ -107,7 +107,7 @@ class TheLog:
             expires_at=None,
         )
         slots = [
-            self._touch(line["slot_id"], held=-line["units"], confirmed=line["units"])
+            self.touch(line["slot_id"], held=-line["units"], confirmed=line["units"])
             for line in booking["lines"]
         ]
         return await self.append("BookingConfirmed", booking, booking_id=booking_id, slots=slots)
@@ -116,7 +116,7 @@ class TheLog:
         booking = self._bookings[booking_id]
         column = "held" if booking["state"] == "held" else "confirmed"
         slots = [
-            self._touch(line["slot_id"], **{column: -line["units"]}) for line in booking["lines"]
+            self.touch(line["slot_id"], **{column: -line["units"]}) for line in booking["lines"]
         ]
         booking.update(before=booking["state"], state="cancelled", version=booking["version"] + 1)
         data = {name: booking[name] for name in ("state", "version", "before")}
@@ -134,11 +134,11 @@ class TheLog:
             "lines": [{"slot_id": slot_id, "units": units} for slot_id in sorted(slot_ids)],
             "before": None,
         }
-        slots = [self._touch(slot_id, **{column: units}) for slot_id in sorted(slot_ids)]
+        slots = [self.touch(slot_id, **{column: units}) for slot_id in sorted(slot_ids)]
         await self.append(kind, self._bookings[booking_id], booking_id=booking_id, slots=slots)
         return booking_id
 
-    def _touch(self, slot_id, *, held=0, confirmed=0) -> dict:
+    def touch(self, slot_id, *, held=0, confirmed=0) -> dict:
         slot = self._slots[slot_id]
         slot["held"] += held
         slot["confirmed"] += confirmed
@@ -151,15 +151,16 @@ class TheLog:
 class TheStream:
     """A stream that copies the log, message by message, as far as a test wants it to."""
 
-    def __init__(self, client: Client, log: asyncpg.Pool) -> None:
+    def __init__(self, client: Client, url: str, log: asyncpg.Pool) -> None:
         self.client = client
+        self.url = url
         self._log = log
         self._copied = 0
 
     @classmethod
     async def at(cls, url: str, log: asyncpg.Pool) -> "TheStream":
         client = await nats.connect(url)
-        self = cls(client, log)
+        self = cls(client, url, log)
         await self.create()
         return self
 

@@ -1,0 +1,73 @@
+"""The read side at work inside a test: a projector, and the query API on a socket of its own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+import httpx
+
+from booking.edge.database import DatabaseClock
+from booking.edge.serving import bind, http_app, serve, url_of
+from projector.app import open_part
+from projector.consumer.due import Due
+from projector.consumer.intake import Intake
+from projector.consumer.metrics import ConsumerMetrics
+from projector.consumer.projector import Projector
+from projector.consumer.stream import Stream
+from projector.settings import Settings
+
+
+@asynccontextmanager
+async def projecting(
+    writer: asyncpg.Pool, nats_url: str, *, lag_ms: int = 0, name: str = "p"
+) -> AsyncIterator[Projector]:
+    """A projector at work."""
+    stop = asyncio.Event()
+    async with DatabaseClock(writer) as clock:
+        stream = Stream(nats_url, name=name, start_after=lambda: intake.taken)
+        due = Due(timedelta(milliseconds=lag_ms), clock.now_at_least)
+        intake = Intake(writer, stream, due)
+        projector = Projector(
+            read_model=writer,
+            log=writer,
+            stream=stream,
+            intake=intake,
+            metrics=ConsumerMetrics(),
+        )
+        projector.intake = intake
+        listening = asyncio.create_task(stream.run())
+        working = asyncio.create_task(projector.run(stop))
+        try:
+            yield projector
+        finally:
+            stop.set()
+            await working
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+
+@asynccontextmanager
+async def answering(
+    database_url: str, nats_url: str, *, environment: str = "development"
+) -> AsyncIterator[httpx.AsyncClient]:
+    """The query API on a socket of its own, and a client for it."""
+    settings = Settings(
+        database_url=database_url,
+        log_database_url=database_url,
+        nats_url=nats_url,
+        environment=environment,
+    )
+    stop = asyncio.Event()
+    async with open_part(settings) as part:
+        bound = bind("127.0.0.1", 0, environment=environment)
+        app = http_app(part, environment=environment)
+        serving = asyncio.create_task(serve(app, sockets=[bound], stop=stop))
+        try:
+            async with httpx.AsyncClient(base_url=url_of(bound), timeout=20) as client:
+                client.stop = stop
+                yield client
+        finally:
+            stop.set()
+            await serving

@@ -1,0 +1,64 @@
+"""Rules of the read side that no single story shows."""
+
+import importlib
+import pkgutil
+
+import asyncpg
+
+import projector.guards
+import projector.projections
+import projector.queries
+from booking.events.facts import FACTS
+from projector import log_reader
+from projector.projections import IGNORED, PROJECTIONS
+
+STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
+
+
+def statements() -> dict[str, str]:
+    """Every named SQL constant of the read side."""
+    modules = [log_reader]
+    for package in (projector.guards, projector.projections, projector.queries):
+        modules += [
+            importlib.import_module(f"{package.__name__}.{module.name}")
+            for module in pkgutil.iter_modules(package.__path__)
+        ]
+    found = {}
+    for module in modules:
+        for name, value in vars(module).items():
+            texts = value if isinstance(value, tuple) else (value,)
+            for number, text in enumerate(texts):
+                if (
+                    name.isupper()
+                    and isinstance(text, str)
+                    and text.lstrip().startswith(STATEMENTS)
+                ):
+                    found[f"{module.__name__}.{name}[{number}]"] = text
+    return found
+
+
+def test_every_event_type_is_projected_or_ignored_on_purpose():
+    assert set(PROJECTIONS) | IGNORED == set(FACTS)
+    assert not set(PROJECTIONS) & IGNORED
+
+
+async def test_every_statement_fits_the_schema_and_the_rights_of_its_role(
+    database: asyncpg.Connection,
+):
+    assert len(statements()) > 25
+    for name, text in statements().items():
+        try:
+            await database.prepare(text)
+        except asyncpg.PostgresError as error:
+            raise AssertionError(f"{name}: {error}") from error
+
+
+async def test_the_query_role_can_write_nothing_but_its_own_row(database: asyncpg.Connection):
+    await database.execute("SET ROLE query_reader")
+    may_write = await database.fetch(
+        """
+        SELECT relname FROM pg_class WHERE relnamespace = 'read_model'::regnamespace
+          AND relkind = 'r' AND has_table_privilege(oid, 'INSERT, UPDATE, DELETE')
+        """
+    )
+    assert [row["relname"] for row in may_write] == ["query_nodes"]
