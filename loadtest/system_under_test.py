@@ -18,6 +18,7 @@ READY = re.compile(rb"booking is ready at (http://\S+)")
 READY_DEADLINE_S = 60.0
 # `booking up` promises to be gone within ten seconds of SIGTERM.
 STOP_DEADLINE_S = 12.0
+EXPLAINED = 2
 
 
 @contextlib.asynccontextmanager
@@ -72,14 +73,15 @@ async def _ready(process: asyncio.subprocess.Process, log_file: Path) -> str:
         raise CannotRunError(
             f"`booking up` was not ready within {READY_DEADLINE_S:.0f} s: see {log_file}."
         ) from None
-    raise CannotRunError(
-        f"`booking up` ended with exit code {process.returncode}: {_last_words(log_file)}"
-    )
+    raise CannotRunError(_last_words(process.returncode, log_file))
 
 
-def _last_words(log_file: Path) -> str:
+def _last_words(code: int | None, log_file: Path) -> str:
+    """A mistake it knows is one sentence and exit code 2; anything else is a fault, to be read in full."""
     lines = log_file.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else f"it said nothing ({log_file})."
+    if code == EXPLAINED and lines:
+        return f"`booking up` could not start: {lines[-1]}"
+    return f"`booking up` ended with exit code {code} before it was ready: see {log_file}."
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
