@@ -80,6 +80,32 @@ async def start_up(data_dir: Path, *arguments: str, environ: dict[str, str] | No
     return Up(process, data_dir, log)
 
 
+class Running:
+    """Another command of ours that runs until it is stopped; its log lines are read here."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+
+    async def said(self, text: str) -> str:
+        """The first log line that contains `text`."""
+        async with asyncio.timeout(START_DEADLINE_S):
+            while line := (await self.process.stderr.readline()).decode():
+                if text in line:
+                    return line
+        raise AssertionError(f"ended without saying {text}")
+
+    async def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(STOP_DEADLINE_S):
+            await self.process.communicate()
+        return self.process.returncode
+
+
+async def start_child(*arguments: str, environ: dict[str, str] | None = None) -> Running:
+    """Start a command that serves."""
+    return Running(await _start(*arguments, environ=environ, error=asyncio.subprocess.PIPE))
+
+
 @contextlib.asynccontextmanager
 async def running(data_dir: Path, *arguments: str, **kwargs) -> AsyncIterator[Up]:
     """`booking up`, ready; stopped at the end if the test has not done so."""
