@@ -23,6 +23,7 @@ from booking.edge.parts import Part
 from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
 from booking.events.tokens import TokenCodec
 from booking.guards import GUARDS, THE_PRODUCTS, chosen, records
+from booking.injected_fault import with_fault
 from booking.inventory import Inventory
 from booking.measures import Measures
 from booking.settings import Settings
@@ -46,6 +47,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         Misconfigured: a setting is wrong, the database cannot be used, or is unsafe to use.
     """
     guard = chosen(settings.guard, environment=settings.environment)
+    take = with_fault(GUARDS[guard], settings.fault, environment=settings.environment)
     if guard != THE_PRODUCTS:
         _log.warning("guard_is_off", guard=guard, meaning="this process can oversell")
     measures = Measures()
@@ -60,7 +62,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         wake = await stack.enter_async_context(Wake(settings.nats_url))
 
         batcher = Batcher(
-            GUARDS[guard],
+            take,
             Attempts(deciding, on_rerun=measures.rerun),
             on_batch=measures.batch,
             on_accepted=wake.ring,

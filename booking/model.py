@@ -16,7 +16,9 @@ LINES_MAX: Final = 32
 SLOTS_PER_CALL_MAX: Final = 1000
 
 # Control characters, NUL among them, would come back from a log or a terminal as something else.
-Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*\Z")]
+Name = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*(?![\s\S])")
+]
 TimeZone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name")]
 HoldSeconds = Annotated[int, Meta(ge=1, le=604_800, description="seconds")]
 UnitsMax = Annotated[int, Meta(ge=1, le=10_000)]

@@ -6,9 +6,10 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
+from booking.api import headers
 from booking.api.desk import Desk
 from booking.api.documents import BookingShown
-from booking.api.headers import COMMAND_HEADERS, read, with_key
+from booking.api.headers import read, with_key
 from booking.commands import BookNow, CancelBooking, ConfirmBooking, PlaceHold, ReleaseHold
 from booking.edge.answers import Answer
 from booking.edge.problems import Problem, answer_to
@@ -28,7 +29,8 @@ UNDECIDED = (
 OF_NEW = {
     "scopes": SCOPES,
     "headers": with_key,
-    "request_headers": COMMAND_HEADERS,
+    "request_headers": headers.OF_EVERY_COMMAND,
+    "response_headers": headers.ANSWERED_NEW,
     "answers": {201: BookingShown},
     "problems": (
         "idempotency-key-missing",
@@ -43,7 +45,8 @@ OF_NEW = {
 OF_EXISTING = {
     "scopes": SCOPES,
     "headers": read,
-    "request_headers": COMMAND_HEADERS,
+    "request_headers": headers.OF_EXISTING,
+    "response_headers": headers.ANSWERED_ENTITY,
     "answers": {200: BookingShown},
     "problems": ("booking-not-found", "version-mismatch", "wrong-state", *UNDECIDED),
 }

@@ -28,6 +28,7 @@ def routes(desk: Desk, recall: Recall) -> list[HTTPRouteHandler]:
         opt={
             "scopes": ("inventory:write", "bookings:write", "bookings:own"),
             "answers": {200: CommandShown},
+            "response_headers": {"Consistency-Token": "The position of the command's answer."},
             "problems": ("command-not-found", "database-unavailable"),
         },
     )

@@ -14,12 +14,20 @@ from booking.edge.trace import trace_id, traceparent
 _KEY = re.compile(rb'([A-Za-z0-9._~:-]{1,128})|"([A-Za-z0-9._~:-]{1,128})"')
 _VERSION = re.compile(r'"([1-9][0-9]{0,17})"')
 
-COMMAND_HEADERS = {
-    "Idempotency-Key": "1 to 128 of A-Z a-z 0-9 . _ ~ : - ; the same for every retry of one intention.",
-    "If-Match": 'The version the command is meant for, such as "7".',
+OF_EVERY_COMMAND = {
+    "Idempotency-Key": "1 to 128 of A-Z a-z 0-9 . _ ~ : - and the same for every retry of one intention.",
     "Based-On": "The consistency token of what the user was shown; counted, never a condition.",
     "traceparent": "W3C trace context; passed on into the event.",
 }
+OF_EXISTING = OF_EVERY_COMMAND | {
+    "If-Match": 'The version the command is meant for, such as "7"; or a list, or *.'
+}
+ANSWERED = {
+    "Consistency-Token": "The position of the answer, for reading one's own writes.",
+    "Idempotent-Replayed": "true, when the answer is the one this key was given before.",
+}
+ANSWERED_ENTITY = ANSWERED | {"ETag": "The version of the entity."}
+ANSWERED_NEW = ANSWERED_ENTITY | {"Location": "The path of what was made."}
 
 
 class Asked(NamedTuple):

@@ -6,10 +6,10 @@ from litestar import post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
+from booking.api import headers
 from booking.api.bookings import UNDECIDED
 from booking.api.desk import Desk
 from booking.api.documents import ResourceShown, SlotsOpened
-from booking.api.headers import COMMAND_HEADERS, with_key
 from booking.commands import CreateResource, OpenSlots
 from booking.edge.answers import Answer
 from booking.edge.requests import StrictRequest
@@ -26,8 +26,9 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         "/v1/resources",
         opt={
             "scopes": SCOPES,
-            "headers": with_key,
-            "request_headers": COMMAND_HEADERS,
+            "headers": headers.with_key,
+            "request_headers": headers.OF_EVERY_COMMAND,
+            "response_headers": headers.ANSWERED_NEW,
             "answers": {201: ResourceShown},
             "problems": ("idempotency-key-missing", "already-exists", *UNDECIDED),
         },
@@ -47,8 +48,9 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         "/v1/resources/{resource_id:uuid}/slots",
         opt={
             "scopes": SCOPES,
-            "headers": with_key,
-            "request_headers": COMMAND_HEADERS,
+            "headers": headers.with_key,
+            "request_headers": headers.OF_EVERY_COMMAND,
+            "response_headers": headers.ANSWERED,
             "answers": {201: SlotsOpened},
             "problems": (
                 "idempotency-key-missing",

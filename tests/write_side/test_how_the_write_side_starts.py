@@ -1,9 +1,17 @@
 """The write side starts with what is safe, says what is wrong in one sentence, and serves without NATS."""
 
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+
+import httpx
 import nats
 import pytest
 from eventually import eventually
-from shop import open_shop
+from shop import Shop, open_shop
 
 from booking.api.problems import PROBLEMS
 from booking.app import open_part
@@ -105,4 +113,61 @@ async def test_the_unguarded_arm_keeps_everything_but_the_condition(unguarded_sh
     assert (await shop.take("0190c2a0-0000-7000-8000-000000000001")).status_code == 404
     over = await shop.take({slot: 3})
     assert over.json()["lines"][0]["remaining"] == -3
+    await shop.assert_books_agree()
+
+
+@pytest.mark.parametrize("fault", ["kill_after_commit:0", "kill_after_commit", "meteor"])
+async def test_a_fault_that_cannot_be_injected_is_named(database_url, fault):
+    with pytest.raises(Misconfigured, match="BOOKING_FAULT"):
+        async with open_part(settings(database_url, environment="laboratory", fault=fault)):
+            pass
+
+
+async def test_no_fault_is_injected_outside_the_laboratory(database_url):
+    with pytest.raises(Misconfigured, match="BOOKING_FAULT"):
+        async with open_part(settings(database_url, fault="kill_after_commit:1")):
+            pass
+
+
+async def test_a_process_killed_between_commit_and_answer_has_booked_and_the_key_finds_it(
+    shop, database_url, tmp_path
+):
+    slot = await shop.slot(9)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "booking.cli",
+        "api",
+        env=os.environ
+        | {
+            "BOOKING_DATABASE_URL": database_url,
+            "BOOKING_NATS_URL": "nats://127.0.0.1:1",
+            "BOOKING_ENVIRONMENT": "laboratory",
+            "BOOKING_FAULT": "kill_after_commit:2",
+            "BOOKING_PORT": str(port),
+            "BOOKING_DATA_DIR": str(tmp_path),
+        },
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+
+        async def live():
+            with contextlib.suppress(httpx.TransportError):
+                return (await http.get("/health/live")).status_code == 200
+
+        await eventually(live, within_s=20)
+        doomed = Shop(http, shop.database)
+        assert (await doomed.take(slot, key="k-1")).status_code == 201
+        with pytest.raises(httpx.TransportError):
+            await doomed.take(slot, key="k-2")
+    assert await victim.wait() == -signal.SIGKILL
+    found = await shop.http.get("/v1/commands/k-2")
+    assert found.status_code == 200
+    again = await shop.take(slot, key="k-2")
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.json() == found.json()["answer"]
+    assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == 2
     await shop.assert_books_agree()
