@@ -33,6 +33,7 @@ class Condition:
         self._heartbeats = _counter("heartbeats", "Heartbeats sent.", registry)
         self._connects = _counter("nats_connects", "Connections made to NATS.", registry)
         self._troubles = _counter("troubles", "Rounds that failed, by what.", registry, "missing")
+        self._outrun = _counter("outrun", "Appends refused because the place was taken.", registry)
         self._healed = _counter("healed", "Streams healed, by finding.", registry, "finding")
         self._now = now
         self._heard_at_s = now()
@@ -71,6 +72,11 @@ class Condition:
         if self._trouble is not None:
             _log.info("relay_follows_the_log", epoch=str(done.epoch), position=done.position)
             self._trouble, self._missing = None, []
+
+    def was_outrun(self, refusal: Exception) -> None:
+        """Take in that somebody else appended first: nothing is missing, but it should be known."""
+        self._outrun.inc()
+        _log.warning("relay_outrun", refusal=str(refusal))
 
     def went_wrong(self, error: Exception) -> None:
         """Take in why a round, or a connection, failed; said once until it changes."""

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from nats.aio.client import Client
 from nats.js.api import Header, PubAck
+from nats.js.errors import APIError
 
 from booking.events.envelope import LogRow, payload
 from booking.events.subjects import STREAM, event_subject
@@ -26,6 +27,14 @@ BATCH_SEQUENCE = "Nats-Batch-Sequence"
 BATCH_COMMIT = "Nats-Batch-Commit"
 
 
+WRONG_LAST_SEQUENCE = 10071
+DUPLICATE_IN_BATCH = 10201
+
+
+class Outrun(Exception):
+    """Somebody else has appended at our place: another relay, or a foreign writer."""
+
+
 class NotAppended(Exception):
     """The server's acknowledgement does not say what an append at these positions would say."""
 
@@ -36,8 +45,9 @@ async def publish(nats: Client, epoch: UUID, events: Sequence[LogRow]) -> int:
     Any error means "unknown": all, some (of singles) or none may be stored. Ask the stream.
 
     Raises:
+        Outrun: the place is taken.
         NotAppended: the acknowledgement was for something else, such as a known duplicate.
-        nats.errors.Error: refused (somebody else appended meanwhile), timed out, connection lost.
+        nats.errors.Error: refused otherwise (no such stream), timed out, connection lost.
     """
     if len(events) <= SINGLES_MAX:
         # Each waits for the one before. Sent all at once, the first may be refused because a
@@ -72,9 +82,14 @@ async def _publish_batch(nats: Client, epoch: UUID, events: Sequence[LogRow]) ->
 
 
 async def _commit(nats: Client, epoch: UUID, event: LogRow, headers: dict[str, str]) -> PubAck:
-    return await nats.jetstream().publish(
-        _subject(epoch, event), payload(event, epoch), timeout=ACK_DEADLINE_S, headers=headers
-    )
+    try:
+        return await nats.jetstream().publish(
+            _subject(epoch, event), payload(event, epoch), timeout=ACK_DEADLINE_S, headers=headers
+        )
+    except APIError as refusal:
+        if refusal.err_code in (WRONG_LAST_SEQUENCE, DUPLICATE_IN_BATCH):
+            raise Outrun(str(refusal)) from refusal
+        raise
 
 
 def _headers(event: LogRow) -> dict[str, str]:

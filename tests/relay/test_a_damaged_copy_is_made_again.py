@@ -15,7 +15,7 @@ from log_and_stream import (
     write_events,
 )
 from nats.js.api import StreamConfig
-from nats.js.errors import BadRequestError, NoStreamResponseError
+from nats.js.errors import NoStreamResponseError
 
 from booking.events.subjects import STREAM, stream_subjects
 from booking.relay import agree as agree_module
@@ -24,7 +24,7 @@ from booking.relay import stream as stream_module
 from booking.relay.agree import NoAgreement, agree
 from booking.relay.compare import Finding
 from booking.relay.connect_nats import connected_to_nats
-from booking.relay.publish import publish
+from booking.relay.publish import Outrun, publish
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +196,7 @@ async def test_a_foreign_message_is_found_by_the_next_append_too(
     await nats.jetstream().publish(f"booking.events.{epoch}.several.HoldPlaced", b"not ours")
 
     await write_events(database, 3)
-    with pytest.raises(BadRequestError, match="wrong last sequence: 13"):
+    with pytest.raises(Outrun, match="wrong last sequence: 13"):
         await relay.run_once()
     rounds = await relay_everything(relay)
 

@@ -75,6 +75,21 @@ async def test_events_are_relayed_as_they_come(database, database_url, fresh_nat
     await assert_the_stream_is_the_log(database, nats)
 
 
+async def test_of_two_relays_at_work_one_stands_back(database, database_url, fresh_nats, nats):
+    chosen = settings(database_url, fresh_nats.url)
+    async with relaying(chosen) as first, relaying(chosen) as second:
+        await all_is_well(first)
+        await all_is_well(second)
+        for count in (1, 30, 2, 600, 5):
+            await write_events(database, count)
+            await nats.publish(WAKE)
+        await stream_reaches(nats, 638)
+        await all_is_well(first)
+        await all_is_well(second)
+
+    await assert_the_stream_is_the_log(database, nats)
+
+
 async def test_a_wake_up_call_is_enough(database, database_url, fresh_nats, nats, monkeypatch):
     monkeypatch.setattr(run_module, "POLL_S", 3600)
     async with relaying(settings(database_url, fresh_nats.url)) as condition:
