@@ -19,7 +19,7 @@ import structlog
 
 import booking.app
 import projector.app
-from booking.edge.application import http_app
+from booking.edge.application import EdgeApplication, http_app
 from booking.edge.database import open_pool
 from booking.edge.failures import Misconfigured
 from booking.edge.metrics_listener import serve_metrics
@@ -100,16 +100,24 @@ async def run(
                 tasks.create_task(keep_running(server), name=f"keep {server.name}")
                 for server in (*servers.embedded, *children)
             ]
-            watching.append(tasks.create_task(_announce(url, servers, children), name="announce"))
+            watching.append(
+                tasks.create_task(_announce(url, app, servers, children), name="announce")
+            )
             await stop.wait()
+            if serving.done():
+                raise RuntimeError("the HTTP server ended by itself")
             for task in watching:
                 task.cancel()
             # While requests in flight finish; a view that no longer moves does not hurt them.
             await asyncio.gather(*(child.stop() for child in children))
 
 
+def _log_migration(name: str) -> None:
+    _log.info("migrating", step=name)
+
+
 async def migrate_both_sides(
-    environ: Mapping[str, str], *, progress: Callable[[str], None] = _log.info
+    environ: Mapping[str, str], *, progress: Callable[[str], None] = _log_migration
 ) -> list[str]:
     """Bring both schemas up to date, store the first key, and return the names of files applied.
 
@@ -151,11 +159,13 @@ async def _remove_the_last_line(url: str) -> None:
     _log.warning("last_line_removed", meaning="only the laboratory accepts this database now")
 
 
-async def _announce(url: str, servers: Servers, children: Sequence[PythonPart]) -> None:
+async def _announce(
+    url: str, app: EdgeApplication, servers: Servers, children: Sequence[PythonPart]
+) -> None:
     """Print the one line when everything is there; say on standard error what is awaited."""
     begun = time.monotonic()
     report_at = begun + REPORT_EVERY_S
-    while missing := await _missing(url, children):
+    while missing := await _missing(url, app, children):
         for child in children:
             if child.child is not None and child.child.exit_code == 2:
                 raise Misconfigured(f"The {child.name} did not start: its own sentence is above.")
@@ -174,11 +184,12 @@ async def _announce(url: str, servers: Servers, children: Sequence[PythonPart]) 
         sys.stdout.flush()
 
 
-async def _missing(url: str, children: Sequence[PythonPart]) -> list[str]:
-    """Name the parts that do not answer as ready yet."""
+async def _missing(url: str, app: EdgeApplication, children: Sequence[PythonPart]) -> list[str]:
+    """Name what is not ready yet; whoever does not answer is named as a whole."""
     asked = {"http": url} | {child.name: child.url for child in children}
     ready = await asyncio.gather(*(is_ready(place) for place in asked.values()))
-    return [name for name, yes in zip(asked, ready, strict=True) if not yes]
+    missing = [name for name, yes in zip(asked, ready, strict=True) if not yes]
+    return [*(await app.missing() if "http" in missing else ()), *missing]
 
 
 def _run_file(servers: Servers, settings: Settings, url: str, metrics_url: str) -> RunFile:
