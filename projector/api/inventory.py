@@ -20,7 +20,7 @@ from projector.api.window import Limit, Window
 from projector.queries.find_availability import find_availability
 from projector.queries.find_resources import find_resources
 from projector.queries.get_resource import get_resource
-from projector.queries.get_slot import get_slot
+from projector.queries.get_slot import slots_together
 
 OF_RESOURCES = ("inventory:write", "read", "operate")
 OF_SLOTS = ("inventory:write", "bookings:write", "bookings:own", "read", "operate")
@@ -61,6 +61,7 @@ class _Slot(Struct, frozen=True, kw_only=True):
 
 def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
     """The handlers."""
+    slots = slots_together(read_model)
 
     @get("/v1/resources", opt={"scopes": OF_RESOURCES, "query": ResourcesAsked})
     async def resources(request: StrictRequest) -> Answer:
@@ -86,7 +87,7 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
     @get("/v1/slots/{slot_id:uuid}", opt={"scopes": OF_SLOTS})
     async def slot(request: StrictRequest, slot_id: FromPath[UUID]) -> Answer:
         """One slot."""
-        return await window.show(request, "slot", slot_id, partial(get_slot, read_model, slot_id))
+        return await window.show(request, "slot", slot_id, partial(slots.find, slot_id))
 
     @get("/v1/availability", opt={"scopes": OF_SLOTS, "query": AvailabilityAsked})
     async def availability(request: StrictRequest) -> Answer:

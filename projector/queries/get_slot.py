@@ -1,11 +1,13 @@
-"""One slot: what is left of it."""
+"""One slot: what is left of it. Asked most of all, so those who ask at once share a statement."""
 
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
 
 from booking.events.messages import SlotState
-from projector.queries.found import CHECKPOINT, WIDTH, Found, columns, fill, found, only_row
+from projector.queries.found import CHECKPOINT, WIDTH, Found, columns, fill, found
+from projector.queries.together import Together
 
 
 class SlotView(SlotState, frozen=True, kw_only=True):
@@ -16,13 +18,25 @@ class SlotView(SlotState, frozen=True, kw_only=True):
 
 SLOT_COLUMNS = columns(SlotView, "s", without=frozenset({"suspect"}))
 
-GET_SLOT = f"""
+GET_SLOTS = f"""
 SELECT {CHECKPOINT}, {SLOT_COLUMNS}
-FROM read_model.checkpoint AS c LEFT JOIN read_model.slot AS s ON s.slot_id = $1
+FROM read_model.checkpoint AS c LEFT JOIN read_model.slot AS s ON s.slot_id = ANY($1::uuid[])
 """
 
 
-async def get_slot(read_model: asyncpg.Pool, slot_id: UUID) -> Found[SlotView | None]:
-    """The slot, or None."""
-    row = await only_row(read_model, GET_SLOT, slot_id)
-    return found(row, None if row["slot_id"] is None else fill(SlotView, row[WIDTH:]))
+async def get_slots(
+    read_model: asyncpg.Pool, slot_ids: Sequence[UUID]
+) -> Mapping[UUID, Found[SlotView | None]]:
+    """Each slot asked for, or None, all of one position."""
+    rows = await read_model.fetch(GET_SLOTS, slot_ids)
+    known = {row["slot_id"]: fill(SlotView, row[WIDTH:]) for row in rows if row["slot_id"]}
+    return {slot_id: found(rows[0], known.get(slot_id)) for slot_id in slot_ids}
+
+
+def slots_together(read_model: asyncpg.Pool) -> Together[UUID, Found[SlotView | None]]:
+    """Finds single slots."""
+
+    async def look(slot_ids: Sequence[UUID]) -> Mapping[UUID, Found[SlotView | None]]:
+        return await get_slots(read_model, slot_ids)
+
+    return Together(look)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import asyncpg
 import httpx
+from eventually import eventually
 
 from booking.edge.database import DatabaseClock
 from booking.edge.serving import bind, http_app, serve, url_of
@@ -40,6 +41,7 @@ async def projecting(
         listening = asyncio.create_task(stream.run())
         working = asyncio.create_task(projector.run(stop))
         try:
+            await eventually(lambda: projector.state != "rebuilding", because="it has begun")
             yield projector
         finally:
             stop.set()

@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from eventually import eventually
 
 from booking.edge.database import open_pool
 from booking.embedded.nats_server import NatsServer
@@ -53,6 +54,11 @@ async def api(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The query API beside a projector at work."""
     async with answering(database_url, fresh_nats.url) as client:
+
+        async def ready() -> bool:
+            return (await client.get("/health/ready")).status_code == 200
+
+        await eventually(ready)
         yield client
 
 

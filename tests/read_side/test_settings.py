@@ -1,0 +1,42 @@
+"""A wrong setting of the read side is one sentence that names the variable."""
+
+import pytest
+
+from booking.edge.failures import Misconfigured
+from projector.settings import load_settings
+
+COMPLETE = {
+    "BOOKING_DATABASE_URL": "postgresql://write/booking",
+    "BOOKING_NATS_URL": "nats://nats",
+    "BOOKING_DATA_DIR": "/nonexistent",
+}
+
+
+def test_what_is_not_set_is_inherited_from_the_write_side():
+    settings = load_settings(COMPLETE | {"PROJECTOR_DATABASE_URL": "postgresql://read/view"})
+    assert settings.database_url == "postgresql://read/view"
+    assert settings.log_database_url == "postgresql://write/booking"
+    assert settings.nats_url == "nats://nats"
+    assert (settings.port, settings.environment) == (8001, "production")
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"BOOKING_DATABASE_URL": ""}, "PROJECTOR_DATABASE_URL"),
+        ({"BOOKING_NATS_URL": ""}, "PROJECTOR_NATS_URL"),
+        ({"PROJECTOR_PORT": "many"}, "PROJECTOR_PORT"),
+        ({"PROJECTOR_INJECTED_LAG_MS": "-1"}, "PROJECTOR_INJECTED_LAG_MS"),
+        ({"PROJECTOR_INJECTED_LAG_MS": "50"}, "BOOKING_ENVIRONMENT=laboratory"),
+        ({"PROJECTOR_SYNC": "polling"}, "PROJECTOR_SYNC"),
+        ({"BOOKING_ENVIRONMENT": "staging"}, "BOOKING_ENVIRONMENT"),
+    ],
+)
+def test_a_mistake_names_its_variable(environ, named):
+    with pytest.raises(Misconfigured, match=named):
+        load_settings(COMPLETE | environ)
+
+
+def test_lag_is_for_the_laboratory_only():
+    laboratory = {"BOOKING_ENVIRONMENT": "laboratory", "PROJECTOR_INJECTED_LAG_MS": "50"}
+    assert load_settings(COMPLETE | laboratory).injected_lag_ms == 50
