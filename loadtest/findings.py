@@ -15,6 +15,7 @@ class SaleFigures(Struct, frozen=True, kw_only=True):
 
     slot_id: str
     capacity: int
+    offered: int
     accepted: int
     oversold: int
     refused: int

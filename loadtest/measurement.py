@@ -22,6 +22,7 @@ TIMELINE_POINTS_MAX = 240
 class Generator(Struct, frozen=True, kw_only=True):
     """How well the generator did its own part."""
 
+    offered: int
     late_p99_ms: float
     dropped: int
 
@@ -66,6 +67,7 @@ def measure(
     figures = SaleFigures(
         slot_id=slot_id,
         capacity=capacity,
+        offered=generator.offered,
         accepted=accepted,
         oversold=max(0, accepted - capacity),
         refused=sum(o.status == 409 for o in books),
@@ -84,7 +86,7 @@ def measure(
             lag_ms for book in books if (lag_ms := looks[book.journey].lag_ms) is not None
         ],
         decision_ages_ms=decision_ages_ms,
-        booking_latencies_ms=[(o.return_ns - o.invoke_ns) / 1e6 for o in books],
+        booking_latencies_ms=[(o.return_ns - o.intended_ns) / 1e6 for o in books],
         timeline=_timeline(capacity, sold, looks.values()),
     )
 

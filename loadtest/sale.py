@@ -115,7 +115,8 @@ class Buyers:
         booked = await self._client.request(
             "POST", "/v1/bookings", body=msgspec.json.encode(body), headers=headers
         )
-        book = self._operation("book", number, intended_ns, booked)
+        decided_ns = looked.return_ns + int(think_s * 1e9)
+        book = self._operation("book", number, decided_ns, booked)
         answer = _decode_decided(booked.body) if booked.status in (201, 409) else _Decided()
         self.operations.append(
             replace(

@@ -48,6 +48,8 @@ WARM_UP_CAPACITY = 10_000
 # Longer than any sale takes, should nobody ever be shown that it is sold out.
 SALE_MARGIN_S = 5.0
 REQUEST_TIMEOUT_S = 15.0
+# So many that nobody waits for a connection while the system keeps up at all: buyers do not queue for each other.
+CONNECTIONS_MAX = 256
 # How much older than S the view may be when nothing happens: heartbeats come every 100 ms.
 IDLE_AGE_MS = 250
 WITNESSES_KEPT_MAX = 5
@@ -139,7 +141,7 @@ class Oversell:
                     settings=GUARDS[arm] | {"PROJECTOR_INJECTED_LAG_MS": str(lag_ms)},
                     log_file=self._out / f"system-{arm}.log",
                 ) as url,
-                Client(url, timeout_s=REQUEST_TIMEOUT_S) as client,
+                Client(url, connections_max=CONNECTIONS_MAX, timeout_s=REQUEST_TIMEOUT_S) as client,
             ):
                 if self._first_request_s is None:
                     self._first_request_s = time.monotonic() - self._began_s
@@ -226,6 +228,8 @@ class Oversell:
             events=events,
             judgement=replace(judgement, witnesses=judgement.witnesses[:WITNESSES_KEPT_MAX]),
             generator=Generator(
-                late_p99_ms=sale.offered.percentile_ms(99), dropped=sale.offered.dropped
+                offered=sale.offered.count,
+                late_p99_ms=sale.offered.percentile_ms(99),
+                dropped=sale.offered.dropped,
             ),
         )

@@ -44,7 +44,7 @@ def row(arm: Arm, lag_ms: int, *, missing_version: int | None = None) -> Row:
         operations=operations,
         events=events,
         judgement=no_overbooking(events, operations, final),
-        generator=Generator(late_p99_ms=1, dropped=0),
+        generator=Generator(offered=attempts, late_p99_ms=1, dropped=0),
     )
     return summarise(arm, lag_ms, PLAN, [sale])
 
