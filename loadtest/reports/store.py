@@ -14,8 +14,10 @@ PAGE = "report.html"
 
 def write(findings: Findings, out: Path) -> Path:
     """Writes both files; returns the page's path."""
-    encoded = msgspec.json.format(msgspec.json.encode(findings), indent=1)
-    (out / RESULT).write_bytes(encoded)
+    # What is derived stands there, too, for scripts; reading it back derives it anew.
+    verdict = {"exit_code": findings.exit_code, "sentence": findings.sentence}
+    encoded = msgspec.json.encode(verdict | msgspec.to_builtins(findings))
+    (out / RESULT).write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
     (out / PAGE).write_text(page(findings), encoding="utf-8")
     return out / PAGE
 
