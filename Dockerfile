@@ -17,7 +17,7 @@ COPY LICENSE README.md ./
 COPY booking booking
 COPY projector projector
 COPY loadtest loadtest
-RUN uv build --quiet --wheel --no-build-isolation --out-dir /tmp/wheel \
+RUN uv build --quiet --wheel --no-build-isolation --python "$(command -v python)" --out-dir /tmp/wheel \
  && uv pip install --quiet --python /opt/booking/bin/python --no-deps --no-index /tmp/wheel/*.whl
 
 FROM python:3.13-slim

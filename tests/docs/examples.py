@@ -14,13 +14,17 @@ import asyncio
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from eventually import eventually
 
 EXAMPLE_DEADLINE_S = 20
+CURL = shutil.which("curl")
 END = "end-of-example"
 EXECUTED = ("sh", "sh in another terminal", "python")
 EXPECTED = ("json", "http", "text")
@@ -55,6 +59,12 @@ def examples(page: Path) -> list[Example]:
     return found
 
 
+def curl_knows_json() -> bool:
+    """Return whether there is a curl, and one that knows what the pages use."""
+    question = [CURL or "", "--json", "{}", "--version"]
+    return bool(CURL) and subprocess.run(question, capture_output=True, check=False).returncode == 0
+
+
 class Terminal:
     """The shell of one page, in a directory where `booking up` keeps its data."""
 
@@ -64,6 +74,8 @@ class Terminal:
         self._beside: list[tuple[Example, asyncio.subprocess.Process, Path]] = []
 
     async def __aenter__(self):
+        if not curl_knows_json():
+            pytest.skip("needs curl 7.82 or newer")
         self._environ = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
