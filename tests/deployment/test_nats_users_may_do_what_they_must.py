@@ -10,6 +10,7 @@ import nats
 import pytest
 from compose import services
 from eventually import eventually
+from mounted_nats import mounted_nats
 
 from booking.events.envelope import LogRow
 from booking.events.subjects import AVAILABILITY_CHANGES, LOG_HEAD, STREAM, WAKE, event_subject
@@ -37,39 +38,43 @@ ROW = LogRow(
 )
 
 
-def url_of(service: str, nats_of_compose: str) -> str:
+@pytest.fixture(scope="module")
+async def address(tmp_path_factory):
+    async with mounted_nats(tmp_path_factory.mktemp("mounted_nats")) as address:
+        yield address
+
+
+def url_of(service: str, address: str) -> str:
     """The URL a service is given, with the address of the test's server."""
     environment = services()[service]["environment"]
     url = environment.get("BOOKING_NATS_URL") or environment["PROJECTOR_NATS_URL"]
-    return url.replace("nats:4222", nats_of_compose)
+    return url.replace("nats:4222", address)
 
 
 @asynccontextmanager
-async def connected(service: str, nats_of_compose: str):
+async def connected(service: str, address: str):
     """A connection of a service, and what the server has refused on it so far."""
     refused: list[str] = []
 
     async def note(error: Exception) -> None:
         refused.append(str(error))
 
-    client = await nats.connect(
-        url_of(service, nats_of_compose), error_cb=note, allow_reconnect=False
-    )
+    client = await nats.connect(url_of(service, address), error_cb=note, allow_reconnect=False)
     try:
         yield client, refused
     finally:
         await client.close()
 
 
-async def may_not_publish(service: str, nats_of_compose: str, subject: str) -> None:
-    async with connected(service, nats_of_compose) as (client, refused):
+async def may_not_publish(service: str, address: str, subject: str) -> None:
+    async with connected(service, address) as (client, refused):
         await client.publish(subject, b"{}")
         await client.flush()
         await eventually(lambda: any("permissions violation" in each.lower() for each in refused))
 
 
-async def test_the_relay_makes_the_stream_and_fills_it(nats_of_compose):
-    async with connected("booking-relay", nats_of_compose) as (client, refused):
+async def test_the_relay_makes_the_stream_and_fills_it(address):
+    async with connected("booking-relay", address) as (client, refused):
         jetstream = client.jetstream()
         await recreate(jetstream, EPOCH, head=0)
         assert await publish(client, EPOCH, [ROW]) == 1
@@ -84,11 +89,11 @@ async def test_the_relay_makes_the_stream_and_fills_it(nats_of_compose):
         assert refused == []
 
 
-async def test_the_api_wakes_the_relay(nats_of_compose):
-    async with connected("booking-relay", nats_of_compose) as (relay, _):
+async def test_the_api_wakes_the_relay(address):
+    async with connected("booking-relay", address) as (relay, _):
         awake = await relay.subscribe(WAKE)
         await relay.flush()
-        async with connected("booking-api", nats_of_compose) as (api, refused):
+        async with connected("booking-api", address) as (api, refused):
             await api.publish(WAKE, b"")
             await api.flush()
             assert (await awake.next_msg(timeout=2)).subject == WAKE
@@ -96,14 +101,12 @@ async def test_the_api_wakes_the_relay(nats_of_compose):
 
 
 async def test_the_projector_reads_the_stream_and_the_heartbeat_and_publishes_its_feed(
-    nats_of_compose,
+    address,
 ):
-    async with connected("booking-relay", nats_of_compose) as (relay, _):
+    async with connected("booking-relay", address) as (relay, _):
         await recreate(relay.jetstream(), EPOCH, head=0)
         await publish(relay, EPOCH, [ROW])
-        stream = Stream(
-            url_of("projector", nats_of_compose), name="projector", start_after=lambda: 0
-        )
+        stream = Stream(url_of("projector", address), name="projector", start_after=lambda: 0)
         stream.wanted.set()
         running = asyncio.create_task(stream.run())
         try:
@@ -117,8 +120,8 @@ async def test_the_projector_reads_the_stream_and_the_heartbeat_and_publishes_it
             running.cancel()
             await asyncio.wait([running])
     async with (
-        connected("query-api", nats_of_compose) as (queries, refused_queries),
-        connected("projector", nats_of_compose) as (projector, refused),
+        connected("query-api", address) as (queries, refused_queries),
+        connected("projector", address) as (projector, refused),
     ):
         feed = await queries.subscribe(AVAILABILITY_CHANGES)
         await queries.flush()
@@ -128,27 +131,27 @@ async def test_the_projector_reads_the_stream_and_the_heartbeat_and_publishes_it
 
 
 @pytest.mark.parametrize("service", ["booking-api", "projector", "query-api"])
-async def test_nobody_but_the_relay_writes_events_or_heartbeats(nats_of_compose, service):
-    await may_not_publish(service, nats_of_compose, event_subject(EPOCH, None, "HoldPlaced"))
-    await may_not_publish(service, nats_of_compose, LOG_HEAD)
+async def test_nobody_but_the_relay_writes_events_or_heartbeats(address, service):
+    await may_not_publish(service, address, event_subject(EPOCH, None, "HoldPlaced"))
+    await may_not_publish(service, address, LOG_HEAD)
 
 
 @pytest.mark.parametrize("service", ["booking-api", "projector", "query-api"])
-async def test_nobody_but_the_relay_can_take_the_stream_away(nats_of_compose, service):
-    async with connected("booking-relay", nats_of_compose) as (relay, _):
+async def test_nobody_but_the_relay_can_take_the_stream_away(address, service):
+    async with connected("booking-relay", address) as (relay, _):
         jetstream = relay.jetstream()
         if await inspect(jetstream) is None:
             await create(jetstream, EPOCH, head=0)
-    await may_not_publish(service, nats_of_compose, f"$JS.API.STREAM.DELETE.{STREAM}")
-    await may_not_publish(service, nats_of_compose, f"$JS.API.STREAM.UPDATE.{STREAM}")
+    await may_not_publish(service, address, f"$JS.API.STREAM.DELETE.{STREAM}")
+    await may_not_publish(service, address, f"$JS.API.STREAM.UPDATE.{STREAM}")
 
 
 @pytest.mark.parametrize("service", ["booking-api", "booking-relay", "query-api"])
-async def test_nobody_but_the_projector_says_what_changed(nats_of_compose, service):
-    await may_not_publish(service, nats_of_compose, AVAILABILITY_CHANGES)
+async def test_nobody_but_the_projector_says_what_changed(address, service):
+    await may_not_publish(service, address, AVAILABILITY_CHANGES)
 
 
-async def test_nobody_connects_without_a_password(nats_of_compose):
+async def test_nobody_connects_without_a_password(address):
     with pytest.raises(NatsUnreachable, match="Authorization"):
-        async with connected_to_nats(f"nats://{nats_of_compose}", name="nobody"):
+        async with connected_to_nats(f"nats://{address}", name="nobody"):
             pass

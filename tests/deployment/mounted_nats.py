@@ -1,10 +1,11 @@
-"""The servers of docker-compose.yml, started here from the very files that compose mounts."""
+"""The service `nats` of docker-compose.yml, started here with the very file that compose mounts."""
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import msgspec
-import pytest
 from compose import REPOSITORY, services
 from eventually import eventually
 
@@ -12,10 +13,9 @@ from booking.embedded.binaries import find_nats_server
 from booking.embedded.child import Child
 
 
-@pytest.fixture(scope="session")
-async def nats_of_compose(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
-    """Where the service `nats` listens, as host:port; only ports and store are the test's own."""
-    folder = tmp_path_factory.mktemp("nats_of_compose")
+@asynccontextmanager
+async def mounted_nats(folder: Path) -> AsyncIterator[str]:
+    """Where it listens, as host:port; only ports and store are the test's own. Its log is `folder/log`."""
     service = services()["nats"]
     here = {
         "nats-server": str(find_nats_server()),
