@@ -7,6 +7,7 @@ of a running `booking up`. A mistake names its variable.
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -96,6 +97,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
                 f"{NAMES[field]} is not set, nor is {INHERITED[field]}, and no `booking up` runs on "
                 f"{data_dir}: set one, or start `booking up`."
             )
+    if not urlsplit(settings.nats_url).hostname:
+        raise Misconfigured(
+            f"{NAMES['nats_url']} is no URL of a NATS server: it looks like nats://host:4222."
+        )
     if settings.injected_lag_ms and settings.environment != "laboratory":
         raise Misconfigured(
             "PROJECTOR_INJECTED_LAG_MS is for experiments only: unset it, "

@@ -15,6 +15,7 @@ from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
 from booking.events.facts import BookingState
 from projector.api.cursors import read_cursor, write_cursor
+from projector.api.documents import BookingAnswer, BookingsPage, of_list, of_one
 from projector.api.window import Limit, Window
 from projector.queries.find_bookings import bookings_of_customer, bookings_of_slot
 from projector.queries.get_booking import get_booking
@@ -40,7 +41,7 @@ class _Before(Struct, frozen=True, kw_only=True):
 def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
     """The handlers."""
 
-    @get("/v1/bookings/{booking_id:uuid}", opt={"scopes": SCOPES})
+    @get("/v1/bookings/{booking_id:uuid}", opt=of_one(SCOPES, BookingAnswer, "booking-not-found"))
     async def booking(request: StrictRequest, booking_id: FromPath[UUID]) -> Answer:
         """One booking."""
         owner = owner_of(request.caller)
@@ -52,7 +53,7 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
             visible=lambda found: owner is None or found.customer_id == owner,
         )
 
-    @get("/v1/bookings", opt={"scopes": SCOPES, "query": BookingsAsked})
+    @get("/v1/bookings", opt=of_list(SCOPES, BookingsPage, BookingsAsked))
     async def bookings(request: StrictRequest) -> Answer:
         """Bookings of a customer or of a slot, newest first."""
         asked = request.query_as(BookingsAsked)

@@ -16,6 +16,14 @@ from booking.edge.bodies import Moment
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
 from projector.api.cursors import read_cursor, write_cursor
+from projector.api.documents import (
+    ResourceAnswer,
+    ResourcesPage,
+    SlotAnswer,
+    SlotsPage,
+    of_list,
+    of_one,
+)
 from projector.api.window import Limit, Window
 from projector.queries.find_availability import find_availability
 from projector.queries.find_resources import find_resources
@@ -63,7 +71,7 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
     """The handlers."""
     slots = slots_together(read_model)
 
-    @get("/v1/resources", opt={"scopes": OF_RESOURCES, "query": ResourcesAsked})
+    @get("/v1/resources", opt=of_list(OF_RESOURCES, ResourcesPage, ResourcesAsked))
     async def resources(request: StrictRequest) -> Answer:
         """All resources."""
         asked = request.query_as(ResourcesAsked)
@@ -77,19 +85,22 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
             cursor_after=lambda last: write_cursor(_Resource(resource_id=last.resource_id), asked),
         )
 
-    @get("/v1/resources/{resource_id:uuid}", opt={"scopes": OF_RESOURCES})
+    @get(
+        "/v1/resources/{resource_id:uuid}",
+        opt=of_one(OF_RESOURCES, ResourceAnswer, "resource-not-found"),
+    )
     async def resource(request: StrictRequest, resource_id: FromPath[UUID]) -> Answer:
         """One resource."""
         return await window.show(
             request, "resource", resource_id, partial(get_resource, read_model, resource_id)
         )
 
-    @get("/v1/slots/{slot_id:uuid}", opt={"scopes": OF_SLOTS})
+    @get("/v1/slots/{slot_id:uuid}", opt=of_one(OF_SLOTS, SlotAnswer, "slot-not-found"))
     async def slot(request: StrictRequest, slot_id: FromPath[UUID]) -> Answer:
         """One slot."""
         return await window.show(request, "slot", slot_id, partial(slots.find, slot_id))
 
-    @get("/v1/availability", opt={"scopes": OF_SLOTS, "query": AvailabilityAsked})
+    @get("/v1/availability", opt=of_list(OF_SLOTS, SlotsPage, AvailabilityAsked))
     async def availability(request: StrictRequest) -> Answer:
         """The slots of a resource in a span of time."""
         asked = request.query_as(AvailabilityAsked)

@@ -18,6 +18,7 @@ from booking.edge.requests import StrictRequest
 from booking.events.messages import SlotState
 from booking.events.tokens import Token
 from projector.api.conditions import WAIT_MAX_S, Conditions, read_conditions, read_tokens
+from projector.api.documents import CONDITIONS, UNMET
 from projector.api.inventory import OF_SLOTS
 from projector.api.sse import Followed, LiveStream
 from projector.api.wait import Reader
@@ -103,7 +104,16 @@ class Live:
 def routes(live: Live, reader: Reader) -> list[HTTPRouteHandler]:
     """The handler."""
 
-    @get("/v1/availability/stream", opt={"scopes": OF_SLOTS, "query": StreamAsked})
+    @get(
+        "/v1/availability/stream",
+        opt={
+            "scopes": OF_SLOTS,
+            "query": StreamAsked,
+            "request_headers": CONDITIONS | {"Last-Event-ID": "The id of the last event received."},
+            "answers": {200: "text/event-stream"},
+            "problems": ("queue-full", "draining", *UNMET),
+        },
+    )
     async def stream(request: StrictRequest) -> LiveStream:
         """Availability as it changes, as server-sent events."""
         asked = request.query_as(StreamAsked)

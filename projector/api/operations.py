@@ -15,6 +15,7 @@ from booking.edge.database import DatabaseClock, NoDatabaseTime
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
 from projector.api.answers import CACHE_CONTROL
+from projector.api.documents import EventsPage
 from projector.api.log_heads import LogHeads
 from projector.api.wait import UNREACHABLE
 from projector.api.window import Limit
@@ -78,7 +79,15 @@ def routes(
 ) -> list[HTTPRouteHandler]:
     """The handlers."""
 
-    @get("/v1/events", opt={"scopes": ("operate",), "query": EventsAsked})
+    @get(
+        "/v1/events",
+        opt={
+            "scopes": ("operate",),
+            "query": EventsAsked,
+            "answers": {200: EventsPage},
+            "problems": ("log-unreachable",),
+        },
+    )
     async def events(request: StrictRequest) -> Answer:
         """The log itself, oldest first."""
         asked = request.query_as(EventsAsked)
@@ -95,7 +104,14 @@ def routes(
         )
         return Answer(200, content, [CACHE_CONTROL])
 
-    @get("/v1/consistency", opt={"scopes": ("read", "operate")})
+    @get(
+        "/v1/consistency",
+        opt={
+            "scopes": ("read", "operate"),
+            "answers": {200: ConsistencyView},
+            "problems": ("database-unavailable",),
+        },
+    )
     async def consistency(request: StrictRequest) -> Answer:  # noqa: ARG001
         """How far log, stream, projectors and query nodes are."""
         try:

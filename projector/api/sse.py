@@ -6,6 +6,7 @@ full, newer states replace older ones, and it gets the newest when it reads agai
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
@@ -113,9 +114,9 @@ class LiveStream:
                 task.cancel()
             self.close()
 
-    def _hear(self, now: Standing, slots: Iterable[SlotState] | None) -> None:
+    def _hear(self, _: Standing, slots: Iterable[SlotState] | None) -> None:
         if slots is None:
-            self._missed = self._missed or now.position != self._position
+            self._missed = True
         else:
             for slot in slots:
                 if self._followed.includes(slot):
@@ -128,27 +129,26 @@ class LiveStream:
         await _send(send, b"retry: 1000\n")  # a line of the first event
         if self._first is not None:
             await self._send_snapshot(send, *self._first)
-        told = time.monotonic()
+        tick = time.monotonic() + TICK_S
         while True:
-            try:
-                async with asyncio.timeout(max(0.0, told + TICK_S - time.monotonic())):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, tick - time.monotonic())):
                     await self._wake.wait()
-            except TimeoutError:
-                pass
             self._wake.clear()
+            sent = False
             if self._missed:
                 sent = await self._snapshot_again(send)
             elif self._changed:
                 sent = await self._send_changes(send)
-            else:
-                sent = await self._send_as_of(send)
-            if sent:
-                told = time.monotonic()
-            elif self._missed or self._changed:
-                await self._follower.moved(timeout_s=TICK_S)
+            if self._missed or self._changed:  # not to be told yet, or come while sending
                 self._wake.set()
-            else:
-                told = time.monotonic()
+                if not sent:
+                    await self._follower.moved(timeout_s=TICK_S)
+            elif not sent and time.monotonic() >= tick:
+                # Nothing is pending, so the client has all there is up to where the view stands.
+                sent = await self._send_as_of(send)
+            if sent or time.monotonic() >= tick:
+                tick = time.monotonic() + TICK_S
 
     async def _snapshot_again(self, send: Send) -> bool:
         self._missed = False

@@ -81,6 +81,8 @@ class Projector:
         retry_s = 0.1
         while not stop.is_set():
             try:
+                if self._standing_by:
+                    await self._stand_by(stop)
                 async with self._read_model.acquire() as connection:
                     await connection.execute(SESSION)
                     await self.begin(connection)
@@ -94,7 +96,7 @@ class Projector:
                 await stop.wait()
             except CheckpointMoved as moved:
                 _log.warning("projector_stands_by", reason=str(moved))
-                await self._stand_by(stop)
+                self._standing_by = True
             except (
                 Contradicted,
                 OSError,
@@ -185,7 +187,6 @@ class Projector:
 
     async def _stand_by(self, stop: asyncio.Event) -> None:
         """Wait until the checkpoint has stood still: whoever moved it is gone."""
-        self._standing_by = True
         last_seen, since = None, time.monotonic()
         while not stop.is_set() and time.monotonic() - since < TAKE_OVER_S:
             self.checkpoint = await read_checkpoint(self._read_model)

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import socket
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
+from eventually import eventually
 from httpx_sse import aconnect_sse
 
 
@@ -100,3 +102,35 @@ async def test_a_stream_must_say_what_it_follows(api):
     assert neither.status_code == 400
     too_many = ",".join(str(uuid4()) for _ in range(101))
     assert (await api.get(f"/v1/availability/stream?slot_id={too_many}")).status_code == 400
+
+
+async def test_a_slow_client_gets_the_newest_state_when_it_reads_again(log, stream, api, owner):
+    slot_id = await log.slot(capacity=10_000)
+    await stream.copy()
+    url = api.base_url
+    reader, writer = await _narrow_connection(url.host, url.port)
+    writer.write(
+        f"GET /v1/availability/stream?slot_id={slot_id} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+    )
+    await reader.readuntil(b"event: snapshot")
+    for _ in range(60):
+        await log.hold(slot_id)
+        await stream.copy()
+
+    async def applied() -> bool:
+        return (await api.get(f"/v1/slots/{slot_id}")).json()["version"] == 61
+
+    await eventually(applied)
+    sold_out = b'"version":61'
+    async with asyncio.timeout(10):
+        while sold_out not in await reader.readuntil(b"\n\n"):
+            pass
+    writer.close()
+
+
+async def _narrow_connection(host: str, port: int):
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+    narrow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(narrow, (host, port))
+    return await asyncio.open_connection(sock=narrow, limit=2048)

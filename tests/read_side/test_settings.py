@@ -25,6 +25,7 @@ def test_what_is_not_set_is_inherited_from_the_write_side():
     [
         ({"BOOKING_DATABASE_URL": ""}, "PROJECTOR_DATABASE_URL"),
         ({"BOOKING_NATS_URL": ""}, "PROJECTOR_NATS_URL"),
+        ({"BOOKING_NATS_URL": "nats"}, "PROJECTOR_NATS_URL"),
         ({"PROJECTOR_PORT": "many"}, "PROJECTOR_PORT"),
         ({"PROJECTOR_INJECTED_LAG_MS": "-1"}, "PROJECTOR_INJECTED_LAG_MS"),
         ({"PROJECTOR_INJECTED_LAG_MS": "50"}, "BOOKING_ENVIRONMENT=laboratory"),
