@@ -157,7 +157,10 @@ $$;
 -- run again it finds the answer.
 CREATE FUNCTION booking.record(decisions booking.decision[], changes booking.slot_change[])
 RETURNS SETOF booking.answer LANGUAGE plpgsql
-SET enable_seqscan = off  -- plans are kept for a session and must not date from an empty table
+-- Planned once per session, as in booking.decide.
+SET enable_seqscan = off
+SET enable_nestloop = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE

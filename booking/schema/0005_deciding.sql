@@ -18,7 +18,12 @@ RETURN ROW(ordinal, slug, status, members, NULL, etag, NULL, NULL, NULL)::bookin
 
 CREATE FUNCTION booking.decide(commands booking.command[], lines booking.requested_line[])
 RETURNS SETOF booking.answer LANGUAGE plpgsql
-SET enable_seqscan = off  -- plans are kept for a session and must not date from an empty table
+-- Planned once per session, whatever tables and batch look like then: tables are reached by index,
+-- lists are joined by hash. Left to itself the planner keeps a plan made for short lists (256 commands
+-- of 32 lines: 900 ms instead of 150) or plans every call anew (a single command: 1.0 ms instead of 0.6).
+SET enable_seqscan = off
+SET enable_nestloop = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -62,7 +67,9 @@ BEGIN
            array_agg(s.confirmed ORDER BY s.slot_id), array_agg(s.version ORDER BY s.slot_id)
     INTO slot_ids, slots, longest, now_held, now_confirmed, now_version
     FROM booking.slot AS s JOIN booking.resource AS r USING (resource_id)
-    WHERE s.slot_id = ANY (slot_ids);
+    WHERE s.slot_id = ANY (slot_ids)
+      AND r.resource_id = ANY (ARRAY(SELECT resource_id FROM booking.slot
+                                     WHERE slot_id = ANY (slot_ids)));
 
     -- 3. Decide each command on its own, in the order of arrival, on what the earlier ones left.
     moment := clock_timestamp();
