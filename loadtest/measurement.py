@@ -1,15 +1,13 @@
-"""From what was done and what was logged to the figures of a sale. Pure, so that a report can be made again from a history.
-
-The one quantity that matters is D, the age of a decision: from the moment the shown view was true (`as_of`) to the moment the booking was
-decided (`recorded_at` of its event, or `as_of` of its refusal). Both are the database's clock, so no clocks are compared.
-"""
+"""From what was done and what was logged to the figures of a sale. Pure, so that a report can be made again from a history."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime
+from itertools import accumulate
 from statistics import fmean
 
 from msgspec import Struct
 
+from loadtest.decisions import Decision, around_the_sell_out, decisions, milliseconds
 from loadtest.driver.percentile import percentile
 from loadtest.findings import Arm, Moment, Plan, Row, SaleFigures, Timeline
 from loadtest.history import LoggedEvent, LoggedSlot, Operation
@@ -32,7 +30,7 @@ class MeasuredSale(Struct, frozen=True, kw_only=True):
 
     figures: SaleFigures
     shown_ages_ms: list[float]
-    decision_ages_ms: list[float]
+    decisions: list[Decision]
     booking_latencies_ms: list[float]
     timeline: Timeline
 
@@ -53,15 +51,15 @@ def measure(
         for change in event.slots
         if change.slot_id == slot_id and change.units
     ]
-    decided_at = {event.command_id: event.recorded_at for event, _ in sold}
     looks = {o.journey: o for o in operations if o.op == "look"}
     books = [o for o in operations if o.op == "book"]
-    decision_ages_ms = [
-        _ms(decided - shown)
-        for book in books
-        if (decided := decided_at.get(book.key or "", book.as_of)) is not None
-        and (shown := looks[book.journey].as_of) is not None
-    ]
+    attempts = decisions(operations, [event for event, _ in sold])
+    if sold:
+        attempts = around_the_sell_out(
+            attempts,
+            opened_at=sold[0][0].recorded_at,
+            sold_out_at=_sold_out_at(sold, capacity),
+        )
     accepted = sum(change.units for _, change in sold)
     seconds = (sold[-1][0].recorded_at - sold[0][0].recorded_at).total_seconds() if sold else 0.0
     figures = SaleFigures(
@@ -74,7 +72,7 @@ def measure(
         turned_away=sum(o.remaining is not None and o.remaining < o.units for o in looks.values()),
         indeterminate=sum(o.outcome == "indeterminate" for o in operations),
         failed=sum(o.outcome == "failed" and o.status != 409 for o in operations),
-        decision_staleness_ms=fmean(decision_ages_ms) if decision_ages_ms else 0.0,
+        decision_staleness_ms=_mean([attempt.age_ms for attempt in attempts]),
         bookings_per_s=len(sold) / seconds if seconds else 0.0,
         generator_late_p99_ms=generator.late_p99_ms,
         dropped=generator.dropped,
@@ -85,7 +83,7 @@ def measure(
         shown_ages_ms=[
             lag_ms for book in books if (lag_ms := looks[book.journey].lag_ms) is not None
         ],
-        decision_ages_ms=decision_ages_ms,
+        decisions=attempts,
         booking_latencies_ms=[(o.return_ns - o.intended_ns) / 1e6 for o in books],
         timeline=_timeline(capacity, sold, looks.values()),
     )
@@ -95,9 +93,10 @@ def summarise(arm: Arm, injected_lag_ms: int, plan: Plan, sales: Sequence[Measur
     """One row of the table: the mean of the sales beside what theory expects of their measured D."""
     figures = [sale.figures for sale in sales]
     ages_ms = [age for sale in sales for age in sale.shown_ages_ms]
-    decision_ages_ms = [age for sale in sales for age in sale.decision_ages_ms]
+    attempts = [attempt for sale in sales for attempt in sale.decisions]
     latencies_ms = [latency for sale in sales for latency in sale.booking_latencies_ms]
-    staleness_ms = fmean(decision_ages_ms) if decision_ages_ms else 0.0
+    # Each sale counts once, however many attempts were under way in it.
+    staleness_ms = _mean([f.decision_staleness_ms for f in figures])
     return Row(
         arm=arm,
         injected_lag_ms=injected_lag_ms,
@@ -108,13 +107,23 @@ def summarise(arm: Arm, injected_lag_ms: int, plan: Plan, sales: Sequence[Measur
         refused=fmean(f.refused for f in figures),
         age_p50_ms=percentile(ages_ms, 50),
         age_p99_ms=percentile(ages_ms, 99),
-        think_and_queue_ms=staleness_ms - (fmean(ages_ms) if ages_ms else 0.0),
+        think_and_queue_ms=_mean([attempt.think_and_queue_ms for attempt in attempts]),
         booking_p50_ms=percentile(latencies_ms, 50),
         booking_p99_ms=percentile(latencies_ms, 99),
         bookings_per_s=fmean(f.bookings_per_s for f in figures),
         opportunities=sum(f.judgement.opportunities for f in figures),
         sales=figures,
         timeline=sales[0].timeline,
+    )
+
+
+def _sold_out_at(sold: Sequence[tuple[LoggedEvent, LoggedSlot]], capacity: int) -> datetime:
+    """When the last unit there was went."""
+    units = accumulate(change.units for _, change in sold)
+    moments = (event.recorded_at for event, _ in sold)
+    return next(
+        (at for at, so_far in zip(moments, units, strict=True) if so_far >= capacity),
+        sold[-1][0].recorded_at,
     )
 
 
@@ -131,10 +140,10 @@ def _timeline(
     left = capacity
     for event, change in sold:
         left -= change.units
-        truth.append(Moment(_ms(event.recorded_at - start), left))
+        truth.append(Moment(milliseconds(event.recorded_at - start), left))
     shown = sorted(
         (
-            Moment(_ms(look.as_of - start) + look.lag_ms, look.remaining)
+            Moment(milliseconds(look.as_of - start) + look.lag_ms, look.remaining)
             for look in looks
             if look.as_of is not None and look.lag_ms is not None and look.remaining is not None
         ),
@@ -148,5 +157,5 @@ def _thinned(moments: list[Moment]) -> list[Moment]:
     return moments[::step] + moments[-1:]
 
 
-def _ms(span: timedelta) -> float:
-    return span / timedelta(milliseconds=1)
+def _mean(samples: Sequence[float]) -> float:
+    return fmean(samples) if samples else 0.0

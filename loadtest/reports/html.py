@@ -37,7 +37,7 @@ def page(findings: Findings) -> str:
 <section><h2>How to read this</h2>
 <p>When the last unit goes, λ·E[D] decisions are in flight on a view from before: λ buyers per second, D = S + Z from the moment the view was true to the decision,
 Z being think and queue time. Without the guard each of them oversells one unit; with it each is refused. The guard does not remove the cost of staleness,
-it turns oversells into refusals, one for one. D is measured, in database time; the grey band is three standard deviations of a mean of {plan.sales}; a row outside says that D was not steady.</p>
+it turns oversells into refusals, one for one. D is measured around the sell-out, in database time; the grey band is three standard deviations of a mean of {plan.sales}; a row outside says that D was not steady.</p>
 <p>Oversold counts come from the event log, not from answers, and only where log, answers and the slot at rest agree.</p></section>
 <section><h2>This run</h2>{_about(findings)}</section>
 </main><div id="tip" role="status"></div><script>{SCRIPT}</script></body></html>
