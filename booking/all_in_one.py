@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import structlog
@@ -124,11 +125,21 @@ async def migrate_both_sides(
     Raises Misconfigured when the database cannot be reached or the login may not.
     """
     settings = load_settings(environ, needs=("migration_database_url",))
-    url = settings.migration_database_url
+    url, variable = settings.migration_database_url, "BOOKING_MIGRATION_DATABASE_URL"
+    if not environ.get(variable):
+        variable = "BOOKING_DATABASE_URL"
+    read_url, read_variable = environ.get("PROJECTOR_DATABASE_URL", ""), "PROJECTOR_DATABASE_URL"
+    if not read_url or _place(read_url) == _place(settings.database_url or url):
+        # One database; the projector's own login need not be one that may migrate.
+        read_url, read_variable = url, variable
     component, folder = projector.app.migrations()
     applied = [
-        *await migrate(url, component="booking", folder=SCHEMA, progress=progress),
-        *await migrate(url, component=component, folder=folder, progress=progress),
+        *await migrate(
+            url, component="booking", folder=SCHEMA, variable=variable, progress=progress
+        ),
+        *await migrate(
+            read_url, component=component, folder=folder, variable=read_variable, progress=progress
+        ),
     ]
     if settings.initial_key:
         pool = await open_pool(
@@ -137,12 +148,18 @@ async def migrate_both_sides(
             name="booking migrate",
             size_max=1,
             statement_timeout_ms=5000,
-            variable="BOOKING_MIGRATION_DATABASE_URL",
+            variable=variable,
         )
         async with pool, pool.acquire() as connection:
             if await store_initial(cast("asyncpg.Connection", connection), settings.initial_key):
                 progress("the key of BOOKING_INITIAL_KEY")
     return applied
+
+
+def _place(url: str) -> tuple[str, ...]:
+    """Return which database a URL means, whoever logs in."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2], parts.path, *parse_qs(parts.query).get("host", [])
 
 
 async def _remove_the_last_line(url: str) -> None:

@@ -88,7 +88,7 @@ def up(port: int | None, data_dir: str | None, parts: str) -> int:
 
 @booking.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def demo(arguments: tuple[str, ...]) -> int:
+def demo(arguments: tuple[str, ...]) -> None:
     """Show an oversell with the guard off, and none with it on.
 
     The same as `loadtest demo`, with the same options.
@@ -97,15 +97,11 @@ def demo(arguments: tuple[str, ...]) -> int:
     booking demo
     booking demo --quick
     """
-    import subprocess
+    import os
 
-    # The laboratory knows the product over HTTP only, and the product does not know it at all.
-    child = subprocess.Popen([sys.executable, "-m", "loadtest", "demo", *arguments])  # noqa: S603
-    while True:
-        try:
-            return child.wait()
-        except KeyboardInterrupt:  # the terminal told the child, too: let it end in order
-            continue
+    # The laboratory knows the product over HTTP only, and the product does not import it. This
+    # process becomes it, so that signals, the terminal and the exit code need no passing on.
+    os.execv(sys.executable, [sys.executable, "-m", "loadtest", "demo", *arguments])  # noqa: S606
 
 
 @booking.command()

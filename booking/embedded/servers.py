@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from booking.edge.failures import Misconfigured
 from booking.embedded.lease import Lease
 from booking.embedded.nats_server import NatsServer
 from booking.embedded.postgres import Postgres, create_database
@@ -20,15 +21,22 @@ class Servers:
     """`async with Servers(data_dir, environ) as servers`: Postgres and NATS answer."""
 
     def __init__(self, data_dir: Path, environ: Mapping[str, str]) -> None:
-        """Decide what to embed: each server whose URL is not in `environ`."""
+        """Decide what to embed: each server whose URL is not in `environ`.
+
+        Raises Misconfigured when only half of a server's settings are there.
+        """
         self.data_dir = data_dir
         self.urls: dict[str, str] = {}
         """Settings to add to the environment of every part."""
         self.lease = Lease(data_dir)
         self.postgres: Postgres | None = None
         self.nats: NatsServer | None = None
-        self._embed_postgres = not environ.get("BOOKING_DATABASE_URL", "").strip()
-        self._embed_nats = not environ.get("BOOKING_NATS_URL", "").strip()
+        self._embed_postgres = _is_to_be_embedded(
+            environ, "BOOKING_DATABASE_URL", "BOOKING_MIGRATION_DATABASE_URL"
+        )
+        self._embed_nats = _is_to_be_embedded(
+            environ, "BOOKING_NATS_URL", "BOOKING_NATS_MONITORING_URL"
+        )
         self._stack = contextlib.AsyncExitStack()
 
     @property
@@ -81,3 +89,11 @@ class Servers:
             "BOOKING_NATS_URL": nats.url,
             "BOOKING_NATS_MONITORING_URL": nats.monitoring_url,
         }
+
+
+def _is_to_be_embedded(environ: Mapping[str, str], url: str, second_url: str) -> bool:
+    if environ.get(url):
+        return False
+    if environ.get(second_url):
+        raise Misconfigured(f"{second_url} is set and {url} is not: set both, or none to embed it.")
+    return True

@@ -31,6 +31,9 @@ def assert_one_sentence(ended, *words: str) -> None:
         ("PROJECTOR_INJECTED_LAG_MS", "50"),
         ("BOOKING_PG_BIN", "/nowhere"),
         ("BOOKING_DATABASE_URL", NOWHERE),
+        ("BOOKING_MIGRATION_DATABASE_URL", NOWHERE),
+        ("BOOKING_NATS_MONITORING_URL", "http://localhost:1"),
+        ("PROJECTOR_DATABASE_URL", NOWHERE),
     ],
 )
 async def test_a_wrong_setting_is_named(variable: str, value: str, tmp_path) -> None:
@@ -39,8 +42,6 @@ async def test_a_wrong_setting_is_named(variable: str, value: str, tmp_path) -> 
         *("--data-dir", str(tmp_path / "data")),
         environ={variable: value},
     )
-    if variable == "BOOKING_DATABASE_URL":  # the migration uses it first
-        variable = "BOOKING_MIGRATION_DATABASE_URL"
     assert_one_sentence(ended, variable)
 
 

@@ -130,6 +130,22 @@ async def test_servers_that_are_given_are_used_and_not_started(
         assert await up.stop() == 0
 
 
+async def test_the_read_model_may_live_in_a_database_of_its_own(
+    database_url, empty_database_url, fresh_nats, tmp_path
+) -> None:
+    environ = {
+        "BOOKING_DATABASE_URL": database_url,
+        "PROJECTOR_DATABASE_URL": empty_database_url,
+        "BOOKING_NATS_URL": fresh_nats.url,
+    }
+    async with running(tmp_path / "data", environ=environ) as up, up.client() as client:
+        slot_id = await open_slot(client, capacity=1)
+        assert (await book(client, slot_id)).status_code == 201
+        seen = await client.get(f"/v1/slots/{slot_id}", headers={"Cache-Control": "no-cache"})
+        assert seen.json()["remaining"] == 0
+        assert await up.stop() == 0
+
+
 async def test_only_the_parts_asked_for_run(tmp_path) -> None:
     async with running(tmp_path / "data", "--parts", "api,relay") as up, up.client() as client:
         commands = " ".join(up.family().values())
