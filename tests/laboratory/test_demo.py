@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from processes import processes_about
+from processes_about import processes_about
 
 from loadtest.history import read
 from loadtest.reports import store

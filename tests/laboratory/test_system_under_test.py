@@ -5,7 +5,7 @@ import sys
 
 import pytest
 from eventually import eventually
-from processes import processes_about
+from processes_about import processes_about
 
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError

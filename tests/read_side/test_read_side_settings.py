@@ -1,9 +1,12 @@
-"""A wrong setting of the read side is one sentence that names the variable."""
+"""A mistake in setting up the read side is one sentence with its remedy."""
+
+import asyncio
 
 import pytest
 
 from booking.edge.failures import Misconfigured
-from projector.settings import load_settings
+from projector.app import open_part, run
+from projector.settings import Settings, load_settings
 
 COMPLETE = {
     "BOOKING_DATABASE_URL": "postgresql://write/booking",
@@ -41,3 +44,26 @@ def test_a_mistake_names_its_variable(environ, named):
 def test_lag_is_for_the_laboratory_only():
     laboratory = {"BOOKING_ENVIRONMENT": "laboratory", "PROJECTOR_INJECTED_LAG_MS": "50"}
     assert load_settings(COMPLETE | laboratory).injected_lag_ms == 50
+
+
+async def test_a_database_without_its_schema_is_refused(migrated, empty_database_url, nats_url):
+    settings = Settings(
+        database_url=empty_database_url, log_database_url=empty_database_url, nats_url=nats_url
+    )
+    with pytest.raises(Misconfigured, match="booking migrate"):
+        async with open_part(settings):
+            pass
+    with pytest.raises(Misconfigured, match="booking migrate"):
+        await run(settings, asyncio.Event())
+
+
+async def test_a_database_of_an_experiment_is_for_the_laboratory_only(
+    database, database_url, nats_url
+):
+    await database.execute("UPDATE booking.log_head SET last_line_removed = true")
+    urls = {"database_url": database_url, "log_database_url": database_url, "nats_url": nats_url}
+    with pytest.raises(Misconfigured, match="experiment"):
+        async with open_part(Settings(**urls)):
+            pass
+    async with open_part(Settings(**urls, environment="laboratory")) as part:
+        assert part.name == "queries"
