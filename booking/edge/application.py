@@ -133,6 +133,7 @@ class EdgeApplication(Litestar):
                 )
             )
             facts = self._facts[handler]
+            route = facts.straight or route
             template = facts.template
             scope["route_handler"] = handler
             scope["booking.route"] = facts
