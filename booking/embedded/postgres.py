@@ -5,6 +5,7 @@ collide as a port can. `durable=False` (tests) gives up every promise about a cr
 """
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
@@ -25,6 +26,8 @@ START_DEADLINE_S = 60
 """Replaying the log after a kill is what may take long."""
 STOP_DEADLINE_S = 2.5
 SOCKET_DIR_PREFIX = "booking-pg-"
+SOCKET_PATH_MAX = 107
+"""Bytes; the kernel's limit, which the path of a data directory may well exceed."""
 
 SETTINGS = {
     "listen_addresses": "",
@@ -61,8 +64,7 @@ class Postgres:
         self.durable = durable
         self.child: Child | None = None
         self.programs: Path | None = None
-        # Not in the data directory: the path of a socket has 107 bytes at most.
-        self.socket_dir = Path(tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX))
+        self.socket_dir = _make_socket_dir()
         self._inherited = inherited
         self._identity: Identity | None = None
         self._syncing: asyncio.Task[None] | None = None
@@ -158,6 +160,15 @@ class Postgres:
             if child.exit_code is not None or time.monotonic() > deadline:
                 raise Misconfigured(f"Postgres did not start: {self.last_word()}")
             await asyncio.sleep(0.005)
+
+
+def _make_socket_dir() -> Path:
+    """Make a directory only we can enter, with a path short enough for sockets."""
+    folder = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX)
+    if len(os.fsencode(f"{folder}/.s.PGSQL.5432")) > SOCKET_PATH_MAX:
+        Path(folder).rmdir()
+        folder = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir="/tmp")  # noqa: S108 made mode 0700
+    return Path(folder)
 
 
 async def create_database(

@@ -1,5 +1,7 @@
 """The embedded servers: quick to come, certain to go, and nothing lost in between."""
 
+import tempfile
+
 import asyncpg
 import nats
 
@@ -34,3 +36,15 @@ async def test_a_new_data_directory_is_on_the_disk_before_anything_is_promised(t
         assert (tmp_path / "data.unsynced").exists()
         await postgres.settled()
         assert not (tmp_path / "data.unsynced").exists()
+
+
+async def test_neither_a_deep_data_directory_nor_a_deep_temp_directory_is_too_deep(
+    tmp_path, monkeypatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    async with Postgres(deep / "data", durable=False) as postgres:
+        connection = await asyncpg.connect(postgres.url("postgres"))
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
