@@ -36,6 +36,7 @@ from projector.consumer.projector import Projector
 from projector.consumer.report import REPORT_S, report_forever
 from projector.consumer.stream import Stream
 from projector.follower import Follower
+from projector.guards.checkpoint_compare_and_set import read_checkpoint
 from projector.log_reader import is_last_line_removed, read_api_keys, read_token_secret
 from projector.queries.report_query_node import report_query_node
 from projector.settings import Settings, load_settings
@@ -99,7 +100,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 variable="PROJECTOR_LOG_DATABASE_URL",
             )
         )
-        await _refuse_experiments(log, settings)
+        await _refuse_unfit(read_model, log, settings)
         clock = await opened.enter_async_context(DatabaseClock(log))
         lag = timedelta(milliseconds=settings.injected_lag_ms)
         if lag:
@@ -194,7 +195,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
                 variable="PROJECTOR_LOG_DATABASE_URL",
             )
         )
-        await _refuse_experiments(log, settings)
+        await _refuse_unfit(read_model, log, settings)
         clock = await opened.enter_async_context(DatabaseClock(log))
         keys = await opened.enter_async_context(KeyTable(partial(read_api_keys, log)))
         follower = await opened.enter_async_context(
@@ -254,18 +255,24 @@ async def _report_node(read_model: asyncpg.Pool, follower: Follower, name: str) 
             _log.warning("query_node_report_not_written", reason=str(error))
 
 
-async def _refuse_experiments(log: asyncpg.Pool, settings: Settings) -> None:
-    """Refuse a database whose last line of defence an experiment has removed.
+async def _refuse_unfit(read_model: asyncpg.Pool, log: asyncpg.Pool, settings: Settings) -> None:
+    """Refuse databases without their schemas, and one whose last line of defence is gone.
 
     The roles of the read side cannot see the schema `booking`, let alone change its log, so there is
     nothing else to judge.
     """
+    unmigrated = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
+    try:
+        await read_checkpoint(read_model)
+    except unmigrated as error:
+        raise Misconfigured(
+            "The database of PROJECTOR_DATABASE_URL has no read model yet: run `booking migrate`."
+        ) from error
     try:
         removed = await is_last_line_removed(log)
-    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError) as error:
+    except unmigrated as error:
         raise Misconfigured(
-            "The database of PROJECTOR_LOG_DATABASE_URL has no booking schema yet: "
-            "run `booking migrate` first."
+            "The database of PROJECTOR_LOG_DATABASE_URL has no event log yet: run `booking migrate`."
         ) from error
     if removed and settings.environment != "laboratory":
         raise Misconfigured(

@@ -5,7 +5,6 @@ was published while disconnected to send it later; none of that suits messages t
 read model stands *now*.
 """
 
-import nats
 from nats.aio.client import Client
 
 
@@ -15,13 +14,19 @@ async def _say_nothing(_: Exception) -> None:
 
 async def connect(url: str, *, name: str) -> Client:
     """A connection that keeps trying; returns when it stands, so give it to a task of its own."""
-    return await nats.connect(
-        url,
-        name=name,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
-        ping_interval=1,
-        max_outstanding_pings=2,
-        pending_size=0,
-        error_cb=_say_nothing,
-    )
+    client = Client()
+    try:
+        await client.connect(
+            url,
+            name=name,
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.2,  # type: ignore[arg-type]  # it is slept, whatever it is
+            ping_interval=1,
+            max_outstanding_pings=2,
+            pending_size=0,
+            error_cb=_say_nothing,
+        )
+    except BaseException:
+        await client.close()  # cancelled half-way, it would leave its socket open
+        raise
+    return client
