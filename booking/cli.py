@@ -25,7 +25,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except Misconfigured as mistake:
         sys.stderr.write(f"{mistake}\n")

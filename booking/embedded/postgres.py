@@ -167,7 +167,7 @@ def _make_socket_dir() -> Path:
     folder = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX)
     if len(os.fsencode(f"{folder}/.s.PGSQL.5432")) > SOCKET_PATH_MAX:
         Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir="/tmp")  # noqa: S108 made mode 0700
+        folder = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir="/tmp")
     return Path(folder)
 
 
