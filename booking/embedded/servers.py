@@ -67,7 +67,7 @@ class Servers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop both at once, then give the directory back."""
+        """Stop them, then give the directory back."""
         await self._stack.__aexit__(kind, error, trace)
 
     async def _start_postgres(self) -> None:
