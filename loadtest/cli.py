@@ -47,6 +47,8 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
     Exit code 0: every expectation held. 1: oversold in spite of the guard. 2: could not be started. 3: without the guard nothing was oversold
     either, so the experiment is worth nothing. 130: interrupted.
     """
+    from loadtest.history import FILE
+
     seed = randbelow(10**6) if seed is None else seed
     out = out or Path("reports") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
     click.echo(f"The last units of a popular slot, guard off and on. Seed {seed}, report in {out}/")
@@ -57,6 +59,10 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
         raise CannotRunError(
             f"{out} cannot be written ({error.strerror}): give another --out."
         ) from None
+    if (out / FILE).exists():
+        raise CannotRunError(
+            f"{out} holds a run already, which stays as it is: give another --out."
+        )
     reproduce = f"loadtest demo --seed {seed}{' --quick' if quick else ''}"
     sys.exit(_run(_demo(seed, out, reproduce, quick=quick)))
 

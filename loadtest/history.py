@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+FILE = "history.jsonl"
+
 Outcome = Literal["ok", "failed", "indeterminate"]
 
 

@@ -23,7 +23,7 @@ from loadtest.checkers.no_overbooking import no_overbooking
 from loadtest.driver import Client, Offered
 from loadtest.event_log import read_log
 from loadtest.findings import Arm, Findings, Plan, Row
-from loadtest.history import FinalSlot, LoggedEvent, append
+from loadtest.history import FILE, FinalSlot, LoggedEvent, append
 from loadtest.inventory import at_rest, open_slots, until_not_older
 from loadtest.measurement import Generator, MeasuredSale, measure, summarise
 from loadtest.sale import Buyers, Sale
@@ -202,7 +202,7 @@ class Oversell:
         try:
             offered = await buyers.come()
         finally:
-            append(self._out / "history.jsonl", buyers.operations)
+            append(self._out / FILE, buyers.operations)
         return _Sold(slot_id=slot_id, buyers=buyers, offered=offered)
 
     def _sale(self, arm: Arm, slot_id: str, *, buyers_per_s: float, seconds_max: float) -> Sale:

@@ -56,6 +56,15 @@ async def test_without_the_guard_units_are_sold_twice_and_with_it_none_is(tmp_pa
     assert list(temporary.iterdir()) == []
 
 
+async def test_an_earlier_run_is_not_written_over(tmp_path, temporary):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/history.jsonl").write_text("precious")
+    run = await demo(tmp_path / "out", temporary)
+    await run.communicate()
+    assert run.returncode == 2
+    assert (tmp_path / "out/history.jsonl").read_text() == "precious"
+
+
 async def test_an_interrupted_demo_stops_what_it_started_and_keeps_what_it_measured(
     tmp_path, temporary
 ):
