@@ -40,7 +40,7 @@ def list_scenarios() -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where history, logs and report go. [default: reports/<time>]",
 )
-@click.option("--quick", is_flag=True, help="Fewer and shorter sales, for continuous integration.")
+@click.option("--quick", is_flag=True, help="Fewer sales, for continuous integration.")
 def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
     """Oversells a slot with the guard off, and cannot with the guard on: the last units, seen too late.
 
