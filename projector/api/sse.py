@@ -96,17 +96,18 @@ class LiveStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Stream until the client leaves, stalls, or the process drains."""
+        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         gone = asyncio.create_task(_gone(receive))
         drained = asyncio.create_task(self._draining.wait())
         streaming = asyncio.create_task(self._stream(send))
         try:
             await asyncio.wait({gone, drained, streaming}, return_when=asyncio.FIRST_COMPLETED)
-            if drained.done() and not gone.done() and not streaming.done():
-                streaming.cancel()
-                await asyncio.gather(streaming, return_exceptions=True)
-                await _send(send, _event("bye", b"{}"), last=True)
-            elif streaming.done():
+            if streaming.done():
                 streaming.result()
+            streaming.cancel()
+            await asyncio.gather(streaming, return_exceptions=True)
+            farewell = b"" if gone.done() else _event("bye", b"{}")
+            await _send(send, farewell, last=True)
         except TimeoutError:
             _log.info("stream_stalled", stalled_s=STALLED_S)
         finally:
@@ -125,7 +126,6 @@ class LiveStream:
             self._wake.set()
 
     async def _stream(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await _send(send, b"retry: 1000\n")  # a line of the first event
         if self._first is not None:
             await self._send_snapshot(send, *self._first)

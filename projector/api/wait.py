@@ -136,25 +136,21 @@ class Reader:
             raise Problem(
                 "log-unreachable", "The age of an answer cannot be told: no database time."
             )
-        if required is not None:
-            if required.epoch < seen.epoch:
-                raise refusal(
-                    Problem(
-                        "token-epoch-changed", "The token is of an earlier history of the log."
-                    ),
-                    seen,
-                    self.tokens,
-                )
-            if required > (seen.epoch, seen.position):
-                return Problem(
-                    "read-model-behind",
-                    f"Position {required.position} is required, {seen.position} is applied.",
-                    members={
-                        "required": required.position,
-                        "applied": seen.position,
-                        "waited_ms": round(seen.waited_ms),
-                    },
-                )
+        if asked.token is not None and asked.token.epoch < seen.epoch:
+            changed = Problem(
+                "token-epoch-changed", "The token is of an earlier history of the log."
+            )
+            raise refusal(changed, seen, self.tokens)
+        if required is not None and required > (seen.epoch, seen.position):
+            return Problem(
+                "read-model-behind",
+                f"Position {required.position} is required, {seen.position} is applied.",
+                members={
+                    "required": required.position,
+                    "applied": seen.position,
+                    "waited_ms": round(seen.waited_ms),
+                },
+            )
         if asked.max_age_ms is not None and (seen.age_ms or 0.0) > asked.max_age_ms:
             return Problem(
                 "too-stale",

@@ -119,8 +119,8 @@ class Intake:
 
     async def wait(self, at_most_s: float) -> None:
         """Until something arrives or becomes due; asks the log when all has been silent."""
-        if self.taken < self.known_head:
-            return
+        if self.taken < self.known_head and len(self._ready) < ARRIVED_MAX:
+            return  # there is more to read at once
         silent = time.monotonic() - self._news_at > SILENT_S
         if silent:
             self._ask(await read_head(self._log))

@@ -97,6 +97,12 @@ async def test_bye_is_said_before_the_process_ends(log, stream, api):
         assert event.event == "bye"
 
 
+async def test_head_of_a_stream_ends_at_once(api):
+    answer = await api.head(f"/v1/availability/stream?slot_id={uuid4()}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+
+
 async def test_a_stream_must_say_what_it_follows(api):
     neither = await api.get("/v1/availability/stream")
     assert neither.status_code == 400

@@ -147,6 +147,10 @@ async def test_tokens_that_cannot_be_are_told_apart(log, stream, api, owner):
         return await problem(old) == (410, "/problems/token-epoch-changed")
 
     await eventually(changed, because="the projector met the new epoch")
+    strong = await api.get(
+        f"/v1/slots/{slot_id}", headers={"Consistency-Token": old, "Cache-Control": "no-cache"}
+    )
+    assert strong.status_code == 410  # conditions add up
 
 
 async def test_an_answer_older_than_asked_for_is_refused(log, stream, api, fresh_nats, owner):
