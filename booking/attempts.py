@@ -63,8 +63,8 @@ def run_again(error: BaseException) -> Outcome | None:
         return "did-not-happen" if error.constraint_name in DECIDED_ELSEWHERE else None
     if isinstance(error, NOTHING_HAPPENED):
         return "did-not-happen"
-    if isinstance(error, asyncpg.DataError):  # a value the driver could not send; an InterfaceError
-        return None
+    if isinstance(error, ValueError):
+        return None  # a value the driver refused to send, though it is one of its InterfaceErrors
     if isinstance(error, CONNECTION_LOST):
         return "may-have-happened"
     return None

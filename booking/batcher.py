@@ -176,11 +176,20 @@ class Batcher:
 
 
 def failed(kind: str, command_id: str, error: Exception) -> CommandFailed:
-    """The fault of a command that makes the deciding call raise, logged with its cause."""
+    """The fault of a command that makes the deciding call raise, logged with its cause.
+
+    What Postgres raised was rolled back, what the driver refused was never sent; of an error of our
+    own nobody knows whether it came after the commit.
+    """
     constraint = getattr(error, "constraint_name", None)
     _log.error("command_failed", command=kind, command_id=command_id, error=repr(error))
     rule = f"the database's rule {constraint}" if constraint else "an unexpected error"
-    fault = CommandFailed(f"{kind} ran into {rule}; nothing happened.", constraint=constraint)
+    undone = isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)
+    fault = CommandFailed(
+        f"{kind} ran into {rule}; it {'did not happen' if undone else 'may have happened'}.",
+        outcome="did-not-happen" if undone else "may-have-happened",
+        constraint=constraint,
+    )
     fault.__cause__ = error
     return fault
 

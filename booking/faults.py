@@ -31,13 +31,15 @@ class DatabaseUnavailable(Fault):
     """The write database could not be reached, or the connection was lost in the middle."""
 
     def __init__(self, outcome: Outcome) -> None:
-        super().__init__(f"The write database is unavailable; the command {outcome}.")
+        happened = outcome.replace("-", " ")
+        super().__init__(f"The write database cannot be reached; the command {happened}.")
         self.outcome = outcome
 
 
 class CommandFailed(Fault):
     """The deciding call raised for this command alone. `constraint` names the rule it ran into."""
 
-    def __init__(self, sentence: str, *, constraint: str | None) -> None:
+    def __init__(self, sentence: str, *, outcome: Outcome, constraint: str | None) -> None:
         super().__init__(sentence)
+        self.outcome = outcome
         self.constraint = constraint

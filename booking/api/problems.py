@@ -158,7 +158,11 @@ def failed(fault: Fault) -> Problem:
             return Problem("not-decided", "Contended until its deadline; it did not happen.")
         case DatabaseUnavailable():
             return Problem("database-unavailable", str(fault), members={"outcome": fault.outcome})
-        case CommandFailed(constraint=str(rule)):
-            return Problem("internal-error", str(fault), members={"constraint": rule})
+        case CommandFailed():
+            return Problem(
+                "internal-error",
+                str(fault),
+                members={"outcome": fault.outcome, "constraint": fault.constraint},
+            )
         case _:
-            return Problem("internal-error", str(fault))
+            return Problem("internal-error", str(fault), members={"outcome": fault.outcome})

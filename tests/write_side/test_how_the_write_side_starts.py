@@ -13,11 +13,12 @@ import pytest
 from eventually import eventually
 from shop import Shop, open_shop
 
-from booking.api.problems import PROBLEMS
+from booking.api.problems import PROBLEMS, failed
 from booking.app import open_part
 from booking.edge.failures import Misconfigured
 from booking.edge.problems import PROBLEMS as OF_THE_EDGE
 from booking.events.subjects import WAKE
+from booking.faults import DatabaseUnavailable, Draining, NotDecided, QueueFull
 from booking.guards.unguarded import remove_the_last_line
 from booking.rejections import REJECTIONS
 from booking.settings import Settings
@@ -87,6 +88,24 @@ def test_every_rejection_has_a_row_that_says_what_it_means_and_what_to_do():
     assert set(REJECTIONS) <= set(known)
     assert all(kind.title and kind.meaning and kind.remedy for kind in PROBLEMS.values())
     assert not set(PROBLEMS) & set(OF_THE_EDGE)
+
+
+@pytest.mark.parametrize(
+    ("fault", "slug", "outcome"),
+    [
+        (QueueFull(), "queue-full", None),
+        (Draining(), "draining", None),
+        (NotDecided(), "not-decided", None),
+        (DatabaseUnavailable("did-not-happen"), "database-unavailable", "did-not-happen"),
+        (DatabaseUnavailable("may-have-happened"), "database-unavailable", "may-have-happened"),
+    ],
+)
+def test_every_fault_is_a_503_that_says_whether_the_command_happened(fault, slug, outcome):
+    problem = failed(fault)
+    assert problem.slug == slug
+    assert {**OF_THE_EDGE, **PROBLEMS}[slug].status == 503
+    assert problem.members.get("outcome") == outcome
+    assert "happened" in problem.detail or "did not happen" in problem.detail
 
 
 async def test_every_route_names_only_problems_that_are_explained(database_url):

@@ -53,7 +53,7 @@ class Desk:
             fingerprint=fingerprint,
             deadline=datetime.now(UTC) + timedelta(seconds=within_s),
         )
-        who = None if customer is POISON else UUID(customer)
+        who = customer if customer in (POISON, MISSPELT) else UUID(customer)
         return self.batcher.submit(
             Command("BookNow", call, uuid4(), who, None, ((UUID(slot), units),))
         )
@@ -87,6 +87,10 @@ async def open_desk(database_url, **limits):
     await pool.close()
 
 
+MISSPELT = "no uuid at all"
+"""A customer that the driver refuses to send."""
+
+
 @pytest.fixture
 async def desk(database_url):
     async with open_desk(database_url) as open_now:
@@ -118,11 +122,15 @@ async def test_a_batch_has_a_maximum_and_keeps_the_order_of_arrival(shop, databa
         assert positions == sorted(positions)
 
 
-async def test_one_poisoned_command_fails_alone_and_its_neighbours_are_served(shop, desk):
+@pytest.mark.parametrize("poison", [POISON, MISSPELT])
+async def test_one_poisoned_command_fails_alone_and_its_neighbours_are_served(shop, desk, poison):
     slot = await shop.slot(100)
-    futures = [desk.book(slot, customer=POISON if n == 11 else ADA) for n in range(40)]
+    futures = [desk.book(slot, customer=poison if n == 11 else ADA) for n in range(40)]
     answers = await outcomes(futures)
-    assert isinstance(answers.pop(11), CommandFailed)
+    fault = answers.pop(11)
+    assert isinstance(fault, CommandFailed)
+    assert fault.outcome == "did-not-happen"
+    assert not desk.reruns
     assert answers == ["accepted"] * 39
     assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == 39
     await shop.assert_books_agree()
