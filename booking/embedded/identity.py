@@ -30,7 +30,7 @@ class Identity:
 
 
 async def find_identity(programs: Path, scratch: Path) -> Identity:
-    """Climb the ladder; `scratch` is where a copy of the programs may be put.
+    """Climb the ladder; `scratch` is where a copy of the programs would be put.
 
     Raises Misconfigured when this machine allows none of the rungs.
     """
@@ -43,7 +43,6 @@ async def find_identity(programs: Path, scratch: Path) -> Identity:
     if await _runs(as_nobody, programs):
         return Identity(leash=as_nobody, programs=programs, owner_uid=NOBODY)
     copied = _copy(programs, scratch)
-    os.chown(scratch, NOBODY, NOBODY)
     if await _runs(as_nobody, copied):
         return Identity(leash=as_nobody, programs=copied, owner_uid=NOBODY)
     raise Misconfigured(
@@ -74,6 +73,9 @@ def _copy(programs: Path, scratch: Path) -> Path:
     installation = programs.parent
     package = installation.parent
     libraries = package.with_name(f"{package.name}.libs")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True, mode=0o755)
+    scratch.parent.chmod(scratch.parent.stat().st_mode | 0o001)  # may pass, may not look
     copy = scratch / package.name / installation.name
     shutil.copytree(installation, copy, symlinks=True)
     if libraries.is_dir():

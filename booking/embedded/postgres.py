@@ -5,17 +5,17 @@ collide as a port can. `durable=False` (tests) gives up every promise about a cr
 """
 
 import asyncio
-import os
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import quote
 
 from booking.edge.failures import Misconfigured
+from booking.embedded import socket_directory
 from booking.embedded.binaries import find_postgres
 from booking.embedded.child import Child
 from booking.embedded.data_directory import LOGIN, DataDirectory, give_to_owner
@@ -25,9 +25,6 @@ DATABASE = "booking"
 START_DEADLINE_S = 60
 """Replaying the log after a kill is what may take long."""
 STOP_DEADLINE_S = 2.5
-SOCKET_DIR_PREFIX = "booking-pg-"
-SOCKET_PATH_MAX = 107
-"""Bytes; the kernel's limit, which the path of a data directory may well exceed."""
 
 SETTINGS = {
     "listen_addresses": "",
@@ -64,14 +61,14 @@ class Postgres:
         self.durable = durable
         self.child: Child | None = None
         self.programs: Path | None = None
-        self.socket_dir = _make_socket_dir()
+        self.socket_dir: Path | None = None
         self._inherited = inherited
         self._identity: Identity | None = None
         self._syncing: asyncio.Task[None] | None = None
 
     def url(self, database: str = DATABASE) -> str:
         """Return the URL of one database; its login is a superuser of this server."""
-        return f"postgresql://{LOGIN}@/{database}?host={self.socket_dir}"
+        return f"postgresql://{LOGIN}@/{database}?host={quote(str(self.socket_dir))}"
 
     async def __aenter__(self) -> Self:
         """Start; the server answers when this returns."""
@@ -98,11 +95,12 @@ class Postgres:
         """
         self.programs = find_postgres()
         if self._identity is None:
-            self._identity = await find_identity(self.programs, self.socket_dir)
+            self._identity = await find_identity(self.programs, self.data.beside("programs"))
         await self.data.prepare(self._identity, inherited=self._inherited)
-        self._remember_socket_dir()
+        if self.socket_dir is None:  # a restart keeps the path, because clients know it
+            self.socket_dir = socket_directory.claim(self.data.beside("sockets"))
         give_to_owner(self.socket_dir, self._identity)
-        settings = SETTINGS | {"unix_socket_directories": str(self.socket_dir)}
+        settings = SETTINGS | {"unix_socket_directories": f'"{self.socket_dir}"'}
         settings |= {} if self.durable else NOT_DURABLE
         self.child = await Child.start(
             "postgres",
@@ -134,25 +132,13 @@ class Postgres:
         if self.child is not None:
             # Killed, it loses nothing: the next start replays its log, which only takes longer.
             await self.child.stop(signal.SIGINT, deadline_s=STOP_DEADLINE_S)
-        shutil.rmtree(self.socket_dir, ignore_errors=True)
-        self._socket_link.unlink(missing_ok=True)
+        if self.socket_dir is not None:
+            socket_directory.release(self.data.beside("sockets"))
+        shutil.rmtree(self.data.beside("programs"), ignore_errors=True)
 
     def last_word(self) -> str:
         """Return the newest telling line of the server's log."""
         return self.data.last_word()
-
-    @property
-    def _socket_link(self) -> Path:
-        return self.data.beside("sockets")
-
-    def _remember_socket_dir(self) -> None:
-        """Remove the socket directory of a server that was killed, and leave word of ours."""
-        if self._socket_link.is_symlink():
-            old = self._socket_link.readlink()
-            if old != self.socket_dir and old.name.startswith(SOCKET_DIR_PREFIX):
-                shutil.rmtree(old, ignore_errors=True)
-            self._socket_link.unlink()
-        self._socket_link.symlink_to(self.socket_dir)
 
     async def _wait_until_ready(self, child: Child) -> None:
         deadline = time.monotonic() + START_DEADLINE_S
@@ -160,15 +146,6 @@ class Postgres:
             if child.exit_code is not None or time.monotonic() > deadline:
                 raise Misconfigured(f"Postgres did not start: {self.last_word()}")
             await asyncio.sleep(0.005)
-
-
-def _make_socket_dir() -> Path:
-    """Make a directory only we can enter, with a path short enough for sockets."""
-    folder = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX)
-    if len(os.fsencode(f"{folder}/.s.PGSQL.5432")) > SOCKET_PATH_MAX:
-        Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix=SOCKET_DIR_PREFIX, dir="/tmp")
-    return Path(folder)
 
 
 async def create_database(

@@ -29,6 +29,7 @@ async def test_what_was_committed_is_there_after_a_restart(tmp_path) -> None:
             assert await connection.fetchval("SELECT count(*) FROM runs") == run
             await connection.close()
         assert not postgres.socket_dir.exists()
+        assert not (tmp_path / "data.sockets").exists()
 
 
 async def test_a_new_data_directory_is_on_the_disk_before_anything_is_promised(tmp_path) -> None:
@@ -45,6 +46,14 @@ async def test_neither_a_deep_data_directory_nor_a_deep_temp_directory_is_too_de
     deep.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     async with Postgres(deep / "data", durable=False) as postgres:
+        connection = await asyncpg.connect(postgres.url("postgres"))
+        assert await connection.fetchval("SELECT 1") == 1
+        await connection.close()
+
+
+async def test_a_data_directory_may_be_called_as_people_call_things(tmp_path) -> None:
+    folder = tmp_path / "Ada's plans, 100% & more"
+    async with Postgres(folder / "data", durable=False) as postgres:
         connection = await asyncpg.connect(postgres.url("postgres"))
         assert await connection.fetchval("SELECT 1") == 1
         await connection.close()
