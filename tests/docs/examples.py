@@ -20,6 +20,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 from eventually import eventually
 
@@ -103,7 +104,10 @@ class Terminal:
                 assert process.returncode == 0, f"line {example.line} failed"
                 compare(example, printed.decode())
             case _:
+                await self._let_the_view_catch_up()
                 await self._beside_it(example, text)
+        if self._beside:
+            await self._let_the_view_catch_up()
 
     async def finish(self) -> None:
         """Wait until what runs beside has printed what the page says."""
@@ -112,6 +116,12 @@ class Terminal:
                 lambda example=example, output=output: compare(example, output.read_text()) or True,
                 within_s=10,
             )
+
+    async def _let_the_view_catch_up(self) -> None:
+        """People who watch are slower than the read model; without this the examples would not be."""
+        strong = {"Cache-Control": "no-cache", "Prefer": "wait=10"}
+        async with httpx.AsyncClient(base_url=self._url, timeout=15) as client:
+            assert (await client.get("/v1/resources", headers=strong)).status_code == 200
 
     async def _in_shell(self, text: str) -> str:
         assert self._shell.stdin
