@@ -8,7 +8,7 @@ anew or refused as past its deadline. Driver errors are translated here and nowh
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import asyncpg
 import structlog
@@ -92,7 +92,7 @@ class Attempts:
             try:
                 async with self._pool.acquire(timeout=_until(give_up_at_s)) as connection:
                     connected = True
-                    return await call(connection)
+                    return await call(cast("asyncpg.Connection", connection))
             except Exception as error:
                 left_behind = run_again(error)
                 if left_behind is None:

@@ -13,7 +13,6 @@ away, in the laboratory's throw-away database only, which every process then ref
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -143,7 +142,7 @@ def _refusal(command: Command, hold_seconds: Mapping[UUID, int]) -> tuple[str, i
 
 
 def _repeat(
-    ordinal: int, command: Command, known: Mapping[str, Any], head: Sequence[Any]
+    ordinal: int, command: Command, known: asyncpg.Record, head: asyncpg.Record
 ) -> Decision:
     """The stored answer, or a refusal to answer another question under its key."""
     if known["fingerprint"] != command.call.fingerprint:
