@@ -60,6 +60,18 @@ CREATE TABLE booking.booking_line (
     CONSTRAINT line_has_units CHECK (units > 0)
 );
 
+-- What a customer has of a slot in live bookings, kept only where a policy limits it.
+CREATE TABLE booking.customer_use (
+    slot_id     uuid    NOT NULL,
+    customer_id uuid    NOT NULL,
+    units       integer NOT NULL,
+    CONSTRAINT one_use_per_customer PRIMARY KEY (slot_id, customer_id),
+    CONSTRAINT use_never_negative CHECK (units >= 0)
+);
+
+-- Finds holds past their time, oldest first.
+CREATE INDEX holds_by_expiry ON booking.booking (expires_at, booking_id) WHERE state = 'held';
+
 -- The event log: append-only, dense positions in commit order. `slots` and `data` are the members
 -- of the published payload, kept as text because nobody here reads inside them.
 CREATE TABLE booking.event_log (
@@ -154,6 +166,7 @@ VALUES (sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
 GRANT USAGE ON SCHEMA booking TO booking_writer, booking_relay;
 GRANT SELECT, INSERT, UPDATE ON booking.resource, booking.slot, booking.booking,
     booking.booking_line, booking.api_key TO booking_writer;
+GRANT SELECT, INSERT, UPDATE, DELETE ON booking.booking_line, booking.customer_use TO booking_writer;
 GRANT SELECT, INSERT ON booking.event_log TO booking_writer;
 GRANT SELECT, INSERT, DELETE ON booking.command_record TO booking_writer;
 GRANT SELECT, UPDATE ("position", recorded_at) ON booking.log_head TO booking_writer;

@@ -9,25 +9,29 @@ SET LOCAL ROLE booking_owner;
 -- made; `fingerprint` says whether a repeated key asks for the same. `owner` is set for callers
 -- that may only see one customer's bookings. `if_match` is null when nothing was asked.
 CREATE TYPE booking.command AS (
-    ordinal        integer,
-    kind           text,
-    caller         text,
-    command_id     text,
-    fingerprint    bytea,
-    deadline       timestamptz,
-    correlation_id text,
-    traceparent    text,
-    owner          uuid,
-    booking_id     uuid,
-    customer_id    uuid,
-    hold_seconds   integer,
-    if_match       bigint[]
+    ordinal           integer,
+    kind              text,
+    caller            text,
+    command_id        text,
+    fingerprint       bytea,
+    deadline          timestamptz,
+    correlation_id    text,
+    traceparent       text,
+    owner             uuid,
+    booking_id        uuid,
+    customer_id       uuid,
+    hold_seconds      integer,
+    if_match          bigint[],
+    slot_id           uuid,
+    capacity          integer,
+    overbooking_units integer
 );
 
 CREATE TYPE booking.requested_line AS (ordinal integer, slot_id uuid, units integer);
 
--- What a command is answered with. `outcome`: accepted, replayed, or the slug of the refusal, whose
--- members stand in `body`.
+-- What a command is answered with. `outcome`: accepted, replayed, again (not decided yet: the holds
+-- in `body` are past their time and are to expire first), or the slug of the refusal, whose members
+-- stand in `body`.
 CREATE TYPE booking.answer AS (
     ordinal    integer,
     outcome    text,
@@ -40,32 +44,36 @@ CREATE TYPE booking.answer AS (
     as_of      timestamptz
 );
 
--- An accepted booking command. `event_type` is null when nothing happened (a repeat): then the
--- booking is answered as it is. `event_number` counts the events of the batch from 1.
+-- An accepted command. `event_type` is null when nothing happened (a repeat): then the booking, or
+-- the slot, is answered as it is. `event_number` counts the events of the transaction from 1.
+-- `booking_id` is null for a command about a slot.
 CREATE TYPE booking.decision AS (
-    ordinal        integer,
-    kind           text,
-    caller         text,
-    command_id     text,
-    fingerprint    bytea,
-    correlation_id text,
-    traceparent    text,
-    event_number   integer,
-    event_type     text,
-    booking_id     uuid,
-    customer_id    uuid,
-    state          text,
-    before         text,
-    version        bigint,
-    expires_at     timestamptz
+    ordinal         integer,
+    kind            text,
+    caller          text,
+    command_id      text,
+    fingerprint     bytea,
+    correlation_id  text,
+    traceparent     text,
+    event_number    integer,
+    event_type      text,
+    booking_id      uuid,
+    customer_id     uuid,
+    customer_before uuid,
+    state           text,
+    before          text,
+    version         bigint,
+    expires_at      timestamptz
 );
 
--- One slot touched by one decision: the change, and the whole state after it. `line_units` is what
--- the booking has of it, `units` the change of held + confirmed.
+-- One slot of one decision: what the booking had of it and has now (`line_units`), the change of
+-- held + confirmed (`units`), and the whole state after it. `version` is null for a line whose slot
+-- the event does not touch.
 CREATE TYPE booking.slot_change AS (
     ordinal           integer,
     slot_id           uuid,
     resource_id       uuid,
+    units_before      integer,
     line_units        integer,
     units             integer,
     version           bigint,
@@ -94,13 +102,22 @@ RETURN format('{"slot_id":"%s","resource_id":"%s","units":%s,"version":%s,"state
     (c).overbooking_units, (c).held, (c).confirmed,
     (c).capacity + (c).overbooking_units - (c).held - (c).confirmed);
 
--- The whole slot, as a command about slots answers it.
-CREATE FUNCTION booking.json_slot(s booking.slot) RETURNS text LANGUAGE sql STABLE
+-- The whole slot, as a command about slots answers it; without the closing brace.
+CREATE FUNCTION booking.json_slot(
+    c booking.slot_change, starts_at timestamptz, ends_at timestamptz)
+RETURNS text LANGUAGE sql STABLE
 RETURN format('{"slot_id":"%s","resource_id":"%s","starts_at":"%s","ends_at":"%s","state":"%s",'
-    '"capacity":%s,"overbooking_units":%s,"held":%s,"confirmed":%s,"remaining":%s,"version":%s}',
-    (s).slot_id, (s).resource_id, booking.rfc3339((s).starts_at), booking.rfc3339((s).ends_at),
-    (s).state, (s).capacity, (s).overbooking_units, (s).held, (s).confirmed,
-    (s).capacity + (s).overbooking_units - (s).held - (s).confirmed, (s).version);
+    '"capacity":%s,"overbooking_units":%s,"held":%s,"confirmed":%s,"remaining":%s,"version":%s',
+    (c).slot_id, (c).resource_id, booking.rfc3339(starts_at), booking.rfc3339(ends_at),
+    (c).state, (c).capacity, (c).overbooking_units, (c).held, (c).confirmed,
+    (c).capacity + (c).overbooking_units - (c).held - (c).confirmed, (c).version);
+
+-- A line of a booking's answer; remaining and version are null where the event left the slot alone.
+CREATE FUNCTION booking.json_answer_line(
+    slot_id uuid, units integer, remaining integer, version bigint)
+RETURNS text LANGUAGE sql IMMUTABLE
+RETURN format('{"slot_id":"%s","units":%s,"remaining":%s,"version":%s}', slot_id, units,
+    coalesce(remaining::text, 'null'), coalesce(version::text, 'null'));
 
 CREATE FUNCTION booking.json_booking(
     booking_id uuid, customer_id uuid, state text, version bigint, expires_at timestamptz,
@@ -134,20 +151,22 @@ RETURNS SETOF record LANGUAGE sql STABLE AS $$
     WHERE r.caller = recall.caller AND r.command_id = recall.command_id
 $$;
 
--- A booking as it is, told from its newest event: `remaining` and `version` of a line are null
--- where that event did not touch the slot.
-CREATE FUNCTION booking.booking_as_it_is(wanted uuid) RETURNS text LANGUAGE sql STABLE AS $$
+-- A booking as it is, told from its newest event: its answer, and that event's position and moment.
+CREATE FUNCTION booking.booking_as_it_is(
+    wanted uuid, OUT answer text, OUT "position" bigint, OUT recorded_at timestamptz)
+LANGUAGE sql STABLE AS $$
     SELECT booking.json_booking(b.booking_id, b.customer_id, b.state, b.version, b.expires_at,
-        b."position", string_agg(format('{"slot_id":"%s","units":%s,"remaining":%s,"version":%s}',
-            l.slot_id, l.units, coalesce(c.remaining::text, 'null'),
-            coalesce(c.version::text, 'null')), ',' ORDER BY l.slot_id))
+               b."position", string_agg(
+                   booking.json_answer_line(l.slot_id, l.units, c.remaining, c.version),
+                   ',' ORDER BY l.slot_id)),
+           b."position", e.recorded_at
     FROM booking.booking AS b
     JOIN booking.booking_line AS l USING (booking_id)
     JOIN booking.event_log AS e ON e."position" = b."position"
     LEFT JOIN json_to_recordset(e.slots) AS c(slot_id uuid, remaining integer, version bigint)
         ON c.slot_id = l.slot_id
     WHERE b.booking_id = wanted
-    GROUP BY b.booking_id
+    GROUP BY b.booking_id, e."position"
 $$;
 
 -- Write down what was decided, for all decisions of a transaction at once, and answer them. The
@@ -157,14 +176,13 @@ $$;
 -- run again it finds the answer.
 CREATE FUNCTION booking.record(decisions booking.decision[], changes booking.slot_change[])
 RETURNS SETOF booking.answer LANGUAGE plpgsql
--- Planned once per session, as in booking.decide.
-SET enable_seqscan = off
-SET enable_nestloop = off
-SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off  -- plans are kept for a session and must not date from an empty table
 AS $$
 #variable_conflict use_column
 DECLARE
     events  integer := (SELECT count(event_number) FROM unnest(decisions));
+    known   uuid[] := ARRAY(SELECT booking_id FROM unnest(decisions)
+                            WHERE booking_id IS NOT NULL AND before IS NOT NULL);
     updated integer;
     numbers record;
 BEGIN
@@ -180,50 +198,72 @@ BEGIN
 
     INSERT INTO booking.booking (booking_id, customer_id, state, version, expires_at, "position")
     SELECT booking_id, customer_id, state, version, expires_at, numbers.before_first + event_number
-    FROM unnest(decisions) WHERE before IS NULL;
+    FROM unnest(decisions) WHERE booking_id IS NOT NULL AND before IS NULL;
+
+    IF known <> '{}' THEN
+        UPDATE booking.booking AS b
+        SET customer_id = d.customer_id, state = d.state, version = d.version,
+            expires_at = d.expires_at, "position" = numbers.before_first + d.event_number
+        FROM unnest(decisions) AS d
+        WHERE b.booking_id = d.booking_id AND b.version = d.version - 1 AND b.state = d.before
+          AND b.booking_id = ANY (known) AND d.event_number IS NOT NULL AND d.before IS NOT NULL;
+        GET DIAGNOSTICS updated = ROW_COUNT;
+        IF updated <> (SELECT count(*) FROM unnest(decisions) WHERE booking_id = ANY (known)
+                         AND event_number IS NOT NULL AND before IS NOT NULL) THEN
+            RAISE EXCEPTION 'A booking changed between its lock and its write.';
+        END IF;
+        DELETE FROM booking.booking_line
+        WHERE booking_id = ANY (ARRAY(SELECT booking_id FROM unnest(decisions)
+                                      WHERE event_type = 'BookingRescheduled'));
+    END IF;
 
     INSERT INTO booking.booking_line (booking_id, slot_id, units)
     SELECT d.booking_id, c.slot_id, c.line_units
-    FROM unnest(decisions) AS d JOIN unnest(changes) AS c USING (ordinal) WHERE d.before IS NULL;
-
-    UPDATE booking.booking AS b
-    SET state = d.state, version = d.version, expires_at = d.expires_at,
-        "position" = numbers.before_first + d.event_number
-    FROM unnest(decisions) AS d
-    WHERE b.booking_id = d.booking_id AND b.version = d.version - 1 AND b.state = d.before
-      AND b.booking_id = ANY (ARRAY(SELECT booking_id FROM unnest(decisions)))
-      AND d.event_number IS NOT NULL AND d.before IS NOT NULL;
-    GET DIAGNOSTICS updated = ROW_COUNT;
-    IF updated <> (SELECT count(*) FROM unnest(decisions)
-                   WHERE event_number IS NOT NULL AND before IS NOT NULL) THEN
-        RAISE EXCEPTION 'A booking changed between its lock and its write.';
-    END IF;
+    FROM unnest(decisions) AS d JOIN unnest(changes) AS c USING (ordinal)
+    WHERE d.booking_id IS NOT NULL AND c.line_units > 0
+      AND (d.before IS NULL OR d.event_type = 'BookingRescheduled');
 
     INSERT INTO booking.event_log ("position", type, recorded_at, actor, command_id,
         correlation_id, traceparent, booking_id, resource_id, slot_ids, slots, data)
     SELECT numbers.before_first + d.event_number, d.event_type, numbers.recorded_at, d.caller,
            d.command_id, d.correlation_id, d.traceparent, d.booking_id, touched.resource_id,
-           touched.slot_ids, touched.slots::json,
-           (CASE WHEN d.event_type IN ('HoldPlaced', 'BookingConfirmed')
-            THEN format('{"customer_id":"%s","state":"%s","version":%s,"expires_at":%s,'
-                        '"lines":[%s],"before":%s}',
-                d.customer_id, d.state, d.version, booking.json_moment(d.expires_at),
-                touched.lines, coalesce('"' || d.before || '"', 'null'))
+           touched.slot_ids, coalesce('[' || touched.slots || ']', '[]')::json,
+           (CASE
+            WHEN d.booking_id IS NULL THEN '{}'
+            WHEN d.event_type IN ('HoldPlaced', 'BookingConfirmed') THEN
+                format('{"customer_id":"%s","state":"%s","version":%s,"expires_at":%s,'
+                       '"lines":[%s],"before":%s}',
+                    d.customer_id, d.state, d.version, booking.json_moment(d.expires_at),
+                    touched.lines, coalesce('"' || d.before || '"', 'null'))
+            WHEN d.event_type = 'HoldExtended' THEN
+                format('{"version":%s,"expires_at":%s}',
+                    d.version, booking.json_moment(d.expires_at))
+            WHEN d.event_type = 'BookingRescheduled' THEN
+                format('{"state":"%s","version":%s,"lines":[%s],"lines_before":[%s]}',
+                    d.state, d.version, touched.lines, touched.lines_before)
+            WHEN d.event_type = 'BookingTransferred' THEN
+                format('{"version":%s,"customer_id":"%s","customer_id_before":"%s"}',
+                    d.version, d.customer_id, d.customer_before)
             ELSE format('{"state":"%s","version":%s,"before":"%s"}', d.state, d.version, d.before)
             END)::json
     FROM unnest(decisions) AS d
     JOIN (SELECT c.ordinal,
                  CASE WHEN count(DISTINCT c.resource_id) = 1
                       THEN (array_agg(c.resource_id))[1] END AS resource_id,
-                 array_agg(c.slot_id ORDER BY c.slot_id) AS slot_ids,
-                 '[' || string_agg(booking.json_slot_change(c), ',' ORDER BY c.slot_id) || ']' AS slots,
-                 string_agg(format('{"slot_id":"%s","units":%s}', c.slot_id, c.line_units), ','
-                            ORDER BY c.slot_id) AS lines
+                 array_remove(array_agg(CASE WHEN c.version IS NOT NULL THEN c.slot_id END
+                                        ORDER BY c.slot_id), NULL) AS slot_ids,
+                 string_agg(CASE WHEN c.version IS NOT NULL THEN booking.json_slot_change(c) END,
+                            ',' ORDER BY c.slot_id) AS slots,
+                 string_agg(CASE WHEN c.line_units > 0 THEN format('{"slot_id":"%s","units":%s}',
+                            c.slot_id, c.line_units) END, ',' ORDER BY c.slot_id) AS lines,
+                 string_agg(CASE WHEN c.units_before > 0 THEN format('{"slot_id":"%s","units":%s}',
+                            c.slot_id, c.units_before) END, ',' ORDER BY c.slot_id) AS lines_before
           FROM unnest(changes) AS c GROUP BY c.ordinal) AS touched USING (ordinal)
     WHERE d.event_number IS NOT NULL;
 
     RETURN QUERY
     WITH answered AS MATERIALIZED (
+        -- a booking to which something happened
         SELECT d.ordinal, d.caller, d.command_id, d.fingerprint, d.kind,
                CASE WHEN d.before IS NULL THEN 201 ELSE 200 END AS status,
                CASE WHEN d.before IS NULL THEN '/v1/bookings/' || d.booking_id END AS location,
@@ -233,26 +273,36 @@ BEGIN
                    numbers.before_first + d.event_number, touched.lines) AS body
         FROM unnest(decisions) AS d
         JOIN (SELECT c.ordinal,
-                     string_agg(format('{"slot_id":"%s","units":%s,"remaining":%s,"version":%s}',
-                         c.slot_id, c.line_units,
-                         c.capacity + c.overbooking_units - c.held - c.confirmed, c.version),
-                         ',' ORDER BY c.slot_id) AS lines
-              FROM unnest(changes) AS c GROUP BY c.ordinal) AS touched USING (ordinal)
-        WHERE d.event_number IS NOT NULL
+                     string_agg(booking.json_answer_line(c.slot_id, c.line_units,
+                         CASE WHEN c.version IS NOT NULL THEN
+                             c.capacity + c.overbooking_units - c.held - c.confirmed END,
+                         c.version), ',' ORDER BY c.slot_id) AS lines
+              FROM unnest(changes) AS c WHERE c.line_units > 0
+              GROUP BY c.ordinal) AS touched USING (ordinal)
+        WHERE d.event_number IS NOT NULL AND d.booking_id IS NOT NULL
         UNION ALL
+        -- a booking as it is
         SELECT d.ordinal, d.caller, d.command_id, d.fingerprint, d.kind, 200, NULL, d.version,
-               b."position", e.recorded_at, booking.booking_as_it_is(d.booking_id)
-        FROM unnest(decisions) AS d
-        JOIN booking.booking AS b USING (booking_id)
-        JOIN booking.event_log AS e ON e."position" = b."position"
-        WHERE d.event_number IS NULL
-          AND b.booking_id = ANY (ARRAY(SELECT booking_id FROM unnest(decisions)))
+               it."position", it.recorded_at, it.answer
+        FROM unnest(decisions) AS d CROSS JOIN LATERAL booking.booking_as_it_is(d.booking_id) AS it
+        WHERE d.event_number IS NULL AND d.booking_id IS NOT NULL
+        UNION ALL
+        -- a slot, changed or as it is: known up to the end of this transaction
+        SELECT d.ordinal, d.caller, d.command_id, d.fingerprint, d.kind, 200, NULL, d.version,
+               numbers.before_first + coalesce(d.event_number, events), numbers.recorded_at,
+               format('%s,"position":%s}', booking.json_slot(c, s.starts_at, s.ends_at),
+                      numbers.before_first + coalesce(d.event_number, events))
+        FROM unnest(decisions) AS d JOIN unnest(changes) AS c USING (ordinal)
+        JOIN booking.slot AS s ON s.slot_id = c.slot_id
+        WHERE d.booking_id IS NULL
+          AND s.slot_id = ANY (ARRAY(SELECT slot_id FROM unnest(changes)))
     ), kept AS (
+        -- What the system asks of itself carries no fingerprint and is never repeated.
         INSERT INTO booking.command_record (caller, command_id, fingerprint, command, status,
             location, etag, epoch, "position", recorded_at, answer)
         SELECT caller, command_id, fingerprint, kind, status, location, etag, numbers.epoch,
                "position", recorded_at, body
-        FROM answered
+        FROM answered WHERE fingerprint IS NOT NULL
     )
     SELECT ordinal, 'accepted', status, body, location, etag, numbers.epoch, "position",
            recorded_at

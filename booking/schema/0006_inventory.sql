@@ -82,6 +82,84 @@ BEGIN
             booking.json_policy(made)));
 END $$;
 
+-- New rules for future bookings. A limit per customer that was not there before needs to know what
+-- customers already have: with all slots of the resource locked, nobody books meanwhile, and whoever
+-- locks a slot afterwards reads the new rule.
+CREATE FUNCTION booking.set_policy(
+    command booking.command, resource_id uuid, hold_seconds integer,
+    units_per_booking_max integer, units_per_customer_max integer, overbooking_units integer)
+RETURNS SETOF booking.answer LANGUAGE plpgsql AS $$
+#variable_conflict use_variable
+DECLARE
+    known  booking.resource;
+    wished booking.resource;
+    body   text;
+    number record;
+BEGIN
+    SELECT * INTO known FROM booking.resource AS r
+    WHERE r.resource_id = resource_id FOR NO KEY UPDATE;
+
+    RETURN QUERY SELECT * FROM booking.replay(command);
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    IF command.deadline < clock_timestamp() THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'not-decided', 503, '{}');
+        RETURN;
+    END IF;
+    IF known.resource_id IS NULL THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'resource-not-found', 404,
+            format('{"resource_id":"%s"}', resource_id));
+        RETURN;
+    END IF;
+    IF NOT known.version = ANY (command.if_match) THEN
+        RETURN QUERY SELECT r.ordinal, r.outcome, r.status, r.body, r.location, known.version,
+            r.epoch, r."position", r.as_of
+        FROM booking.refuse(command, 'version-mismatch', 412, format('{"expected":[%s],"actual":%s}',
+            array_to_string(command.if_match, ','), known.version)) AS r;
+        RETURN;
+    END IF;
+
+    wished := ROW(known.resource_id, known.name, known.time_zone, hold_seconds,
+                  units_per_booking_max, units_per_customer_max, overbooking_units, known.version);
+    IF wished IS NOT DISTINCT FROM known THEN
+        SELECT epoch, "position", recorded_at INTO number FROM booking.log_head FOR NO KEY UPDATE;
+    ELSE
+        wished.version := known.version + 1;
+        IF (known.units_per_customer_max IS NULL) <> (units_per_customer_max IS NULL) THEN
+            PERFORM FROM booking.slot AS s WHERE s.resource_id = resource_id
+            ORDER BY s.slot_id FOR NO KEY UPDATE;
+            DELETE FROM booking.customer_use AS u USING booking.slot AS s
+            WHERE s.resource_id = resource_id AND u.slot_id = s.slot_id;
+            INSERT INTO booking.customer_use (slot_id, customer_id, units)
+            SELECT l.slot_id, b.customer_id, sum(l.units)
+            FROM booking.slot AS s JOIN booking.booking_line AS l USING (slot_id)
+            JOIN booking.booking AS b USING (booking_id)
+            WHERE s.resource_id = resource_id AND b.state IN ('held', 'confirmed')
+              AND units_per_customer_max IS NOT NULL
+            GROUP BY l.slot_id, b.customer_id;
+        END IF;
+        SELECT epoch, before_first + 1 AS "position", recorded_at INTO number FROM booking.number(1);
+        UPDATE booking.resource AS r
+        SET hold_seconds = wished.hold_seconds, version = wished.version,
+            units_per_booking_max = wished.units_per_booking_max,
+            units_per_customer_max = wished.units_per_customer_max,
+            overbooking_units = wished.overbooking_units
+        WHERE r.resource_id = resource_id AND r.version = known.version;
+        INSERT INTO booking.event_log ("position", type, recorded_at, actor, command_id,
+            correlation_id, traceparent, resource_id, slot_ids, slots, data)
+        VALUES (number."position", 'PolicyChanged', number.recorded_at, command.caller,
+            command.command_id, command.correlation_id, command.traceparent, resource_id, '{}',
+            '[]', format('{"resource_id":"%s","policy":%s,"version":%s}', resource_id,
+                booking.json_policy(wished), wished.version)::json);
+    END IF;
+    body := format('{"resource_id":"%s","name":%s,"time_zone":%s,"version":%s,"position":%s,'
+        '"policy":%s}', resource_id, to_json(wished.name), to_json(wished.time_zone),
+        wished.version, number."position", booking.json_policy(wished));
+    RETURN QUERY SELECT * FROM booking.keep(command, 200, NULL, wished.version, number.epoch,
+        number."position", number.recorded_at, body);
+END $$;
+
 -- All slots or none, one event each, in the order they were sent.
 CREATE FUNCTION booking.open_slots(
     command booking.command, resource_id uuid, slot_ids uuid[], starts_at timestamptz[],
@@ -133,7 +211,7 @@ BEGIN
     SELECT number.before_first + s.sent, 'SlotOpened', number.recorded_at, command.caller,
         command.command_id, command.correlation_id, command.traceparent, of_resource,
         ARRAY[s.slot_id],
-        ('[' || booking.json_slot_change(ROW(NULL, s.slot_id, of_resource, 0, 0, 1, 'open',
+        ('[' || booking.json_slot_change(ROW(NULL, s.slot_id, of_resource, 0, 0, 0, 1, 'open',
             s.capacity, s.overbooking_units, 0, 0)::booking.slot_change) || ']')::json,
         format('{"starts_at":"%s","ends_at":"%s"}', booking.rfc3339(s.starts_at),
             booking.rfc3339(s.ends_at))::json
@@ -143,9 +221,9 @@ BEGIN
         number.before_first + cardinality(opened), number.recorded_at,
         (SELECT format('{"resource_id":"%s","position":%s,"slots":[%s]}', of_resource,
                     number.before_first + cardinality(opened),
-                    string_agg(booking.json_slot(ROW(s.slot_id, s.resource_id, s.starts_at,
-                        s.ends_at, s.state, s.capacity, s.overbooking_units, s.held, s.confirmed,
-                        s.version)::booking.slot), ',' ORDER BY s.sent))
+                    string_agg(booking.json_slot(ROW(NULL, s.slot_id, of_resource, 0, 0, 0, 1, 'open',
+                        s.capacity, s.overbooking_units, 0, 0)::booking.slot_change, s.starts_at,
+                        s.ends_at) || '}', ',' ORDER BY s.sent))
          FROM unnest(opened) WITH ORDINALITY AS s(slot_id, resource_id, starts_at, ends_at, state,
             capacity, overbooking_units, held, confirmed, version, sent)));
 END $$;
