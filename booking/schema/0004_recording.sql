@@ -94,8 +94,9 @@ RETURN to_char(moment AT TIME ZONE 'UTC',
 CREATE FUNCTION booking.json_moment(moment timestamptz) RETURNS text LANGUAGE sql STABLE
 RETURN coalesce('"' || booking.rfc3339(moment) || '"', 'null');
 
--- The state of a slot after an event, as the payload says it.
-CREATE FUNCTION booking.json_slot_change(c booking.slot_change) RETURNS text LANGUAGE sql IMMUTABLE
+-- The state of a slot after an event, as the payload says it. STABLE like `format`, or it could not be
+-- inlined and would be called per row.
+CREATE FUNCTION booking.json_slot_change(c booking.slot_change) RETURNS text LANGUAGE sql STABLE
 RETURN format('{"slot_id":"%s","resource_id":"%s","units":%s,"version":%s,"state":"%s",'
     '"capacity":%s,"overbooking_units":%s,"held":%s,"confirmed":%s,"remaining":%s}',
     (c).slot_id, (c).resource_id, (c).units, (c).version, (c).state, (c).capacity,
@@ -115,7 +116,7 @@ RETURN format('{"slot_id":"%s","resource_id":"%s","starts_at":"%s","ends_at":"%s
 -- A line of a booking's answer; remaining and version are null where the event left the slot alone.
 CREATE FUNCTION booking.json_answer_line(
     slot_id uuid, units integer, remaining integer, version bigint)
-RETURNS text LANGUAGE sql IMMUTABLE
+RETURNS text LANGUAGE sql STABLE
 RETURN format('{"slot_id":"%s","units":%s,"remaining":%s,"version":%s}', slot_id, units,
     coalesce(remaining::text, 'null'), coalesce(version::text, 'null'));
 
@@ -176,7 +177,10 @@ $$;
 -- run again it finds the answer.
 CREATE FUNCTION booking.record(decisions booking.decision[], changes booking.slot_change[])
 RETURNS SETOF booking.answer LANGUAGE plpgsql
-SET enable_seqscan = off  -- plans are kept for a session and must not date from an empty table
+-- Planned once per session, as in booking.decide.
+SET enable_seqscan = off
+SET enable_nestloop = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -185,6 +189,9 @@ DECLARE
                             WHERE booking_id IS NOT NULL AND before IS NOT NULL);
     updated integer;
     numbers record;
+    -- Ids of one call differ in their last four bytes only: drawing each anew would ask the kernel for
+    -- chance once per event.
+    family  bytea := substr(uuid_send(uuidv7()), 1, 12);
 BEGIN
     IF decisions = '{}' THEN
         RETURN;
@@ -223,11 +230,12 @@ BEGIN
     WHERE d.booking_id IS NOT NULL AND c.line_units > 0
       AND (d.before IS NULL OR d.event_type = 'BookingRescheduled');
 
-    INSERT INTO booking.event_log ("position", type, recorded_at, actor, command_id,
+    INSERT INTO booking.event_log ("position", event_id, type, recorded_at, actor, command_id,
         correlation_id, traceparent, booking_id, resource_id, slot_ids, slots, data)
-    SELECT numbers.before_first + d.event_number, d.event_type, numbers.recorded_at, d.caller,
-           d.command_id, d.correlation_id, d.traceparent, d.booking_id, touched.resource_id,
-           touched.slot_ids, coalesce('[' || touched.slots || ']', '[]')::json,
+    SELECT numbers.before_first + d.event_number,
+           encode(family || int4send(d.event_number), 'hex')::uuid, d.event_type,
+           numbers.recorded_at, d.caller, d.command_id, d.correlation_id, d.traceparent,
+           d.booking_id, touched.resource_id, touched.slot_ids, coalesce('[' || touched.slots || ']', '[]')::json,
            (CASE
             WHEN d.booking_id IS NULL THEN '{}'
             WHEN d.event_type IN ('HoldPlaced', 'BookingConfirmed') THEN

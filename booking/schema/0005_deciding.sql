@@ -98,12 +98,20 @@ END $$;
 
 CREATE FUNCTION booking.decide(commands booking.command[], lines booking.requested_line[])
 RETURNS SETOF booking.answer LANGUAGE plpgsql
-SET enable_seqscan = off  -- plans are kept for a session and must not date from an empty table
+-- Planned once per session, whatever tables and batch look like then: tables are reached by index,
+-- lists are joined by hash. Left to itself the planner keeps a plan made for short lists (256 commands
+-- of 32 lines: 900 ms instead of 150) or plans every call anew (a single command: 1.0 ms instead of 0.6).
+SET enable_seqscan = off
+SET enable_nestloop = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     moment    timestamptz;
-    targets   uuid[] := ARRAY(SELECT booking_id FROM unnest(commands) WHERE booking_id IS NOT NULL);
+    -- The bookings this batch is about, without those it makes: if the id of a new one is taken
+    -- meanwhile, `booking_id_taken` says so.
+    targets   uuid[] := ARRAY(SELECT booking_id FROM unnest(commands)
+                              WHERE kind NOT IN ('PlaceHold', 'BookNow') AND booking_id IS NOT NULL);
     decisions booking.decision[] := '{}';
     changes   booking.slot_change[] := '{}';
     answers   booking.answer[] := '{}';
@@ -173,7 +181,9 @@ BEGIN
     INTO slot_ids, slots, hold_max, booking_max, customer_max, now_state, now_capacity,
          now_overbooking, now_held, now_confirmed, now_version
     FROM booking.slot AS s JOIN booking.resource AS r USING (resource_id)
-    WHERE s.slot_id = ANY (slot_ids);
+    WHERE s.slot_id = ANY (slot_ids)
+      AND r.resource_id = ANY (ARRAY(SELECT resource_id FROM booking.slot
+                                     WHERE slot_id = ANY (slot_ids)));
     SELECT array_agg(kind || coalesce(before, '')), array_agg(event_type), array_agg(after),
            array_agg(held), array_agg(confirmed)
     INTO from_key, event_of, after_of, held_of, conf_of FROM booking.transition;
@@ -346,7 +356,7 @@ BEGIN
                      FROM generate_series(1, n) AS k WHERE c.indexes[k] IS NULL)) END;
             CONTINUE;
         END IF;
-        IF after = 'held' THEN
+        IF c.kind IN ('PlaceHold', 'ExtendHold') THEN
             longest := hold_max[c.indexes[1]];
             FOR k IN 2..n LOOP
                 longest := least(longest, hold_max[c.indexes[k]]);
