@@ -27,6 +27,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
+    existing   uuid[];  -- the bookings this batch is about, without those it makes
     -- The locked slots, by their index in slot_ids, and what the batch has made of them so far.
     slot_ids   uuid[];
     slots      booking.slot[];
@@ -49,17 +50,19 @@ DECLARE
     n          integer;
     written    integer;
 BEGIN
-    -- 1. Lock. Lines of an existing booking are read to learn its slots; nothing changes them.
+    -- 1. Lock. Lines of an existing booking are read to learn its slots; nothing changes them. A new
+    --    booking has nothing to lock: if its id is taken meanwhile, `booking_id_taken` says so.
+    existing := ARRAY(SELECT booking_id FROM unnest(commands)
+                      WHERE kind NOT IN ('PlaceHold', 'BookNow'));
     slot_ids := ARRAY(
         SELECT slot_id FROM unnest(lines)
         UNION
         SELECT l.slot_id FROM booking.booking_line AS l
-        WHERE l.booking_id = ANY (ARRAY(SELECT booking_id FROM unnest(commands)))
+        WHERE l.booking_id = ANY (existing)
         ORDER BY slot_id);
     PERFORM FROM booking.slot WHERE slot_id = ANY (slot_ids) ORDER BY slot_id FOR NO KEY UPDATE;
     PERFORM FROM booking.booking
-    WHERE booking_id = ANY (ARRAY(SELECT booking_id FROM unnest(commands)))
-    ORDER BY booking_id FOR NO KEY UPDATE;
+    WHERE booking_id = ANY (existing) ORDER BY booking_id FOR NO KEY UPDATE;
 
     -- 2. Look, with a snapshot that shows what is locked.
     SELECT array_agg(s.slot_id ORDER BY s.slot_id), array_agg(s ORDER BY s.slot_id),
@@ -95,7 +98,7 @@ BEGIN
                   FROM unnest(commands) AS command
                   JOIN booking.booking_line AS l USING (booking_id)
                   WHERE command.kind NOT IN ('PlaceHold', 'BookNow')
-                    AND l.booking_id = ANY (ARRAY(SELECT booking_id FROM unnest(commands)))
+                    AND l.booking_id = ANY (existing)
                  ) AS line
             LEFT JOIN unnest(slot_ids) WITH ORDINALITY AS place(slot_id, index) USING (slot_id)
             GROUP BY line.ordinal) AS wanted USING (ordinal)
@@ -121,7 +124,6 @@ BEGIN
 
         IF c.kind IN ('PlaceHold', 'BookNow') THEN
             -- A new booking: all lines or none; the first kind of refusal that applies is given.
-            hold := (SELECT min(longest[i]) FROM unnest(c.indexes) AS i);
             IF array_position(c.indexes, NULL) IS NOT NULL THEN
                 answers := answers || booking.refusal(c.ordinal, 'slot-not-found', 404,
                     (SELECT format('{"lines":[%s]}', string_agg(format(
@@ -130,10 +132,13 @@ BEGIN
                      FROM generate_series(1, n) AS k WHERE c.indexes[k] IS NULL));
                 CONTINUE;
             END IF;
-            IF c.hold_seconds > hold THEN
-                answers := answers || booking.refusal(c.ordinal, 'hold-too-long', 409,
-                    format('{"limit":%s}', hold));
-                CONTINUE;
+            IF c.kind = 'PlaceHold' THEN
+                hold := (SELECT min(longest[i]) FROM unnest(c.indexes) AS i);
+                IF c.hold_seconds > hold THEN
+                    answers := answers || booking.refusal(c.ordinal, 'hold-too-long', 409,
+                        format('{"limit":%s}', hold));
+                    CONTINUE;
+                END IF;
             END IF;
             failing := NULL;
             FOR k IN 1..n LOOP
