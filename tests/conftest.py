@@ -81,6 +81,6 @@ async def fresh_nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 
 async def _drop(postgres: Postgres, name: str) -> None:
-    connection = await asyncpg.connect(postgres.url("postgres"))
-    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    connection = await asyncpg.connect(postgres.url("postgres"), timeout=10)
+    await connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)', timeout=30)
     await connection.close()

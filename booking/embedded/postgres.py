@@ -154,9 +154,9 @@ async def create_database(
     """Create the database `name` unless it exists, and return its URL."""
     import asyncpg  # noqa: PLC0415 the launcher starts the server while others import
 
-    connection = await asyncpg.connect(postgres.url("postgres"))
+    connection = await asyncpg.connect(postgres.url("postgres"), timeout=10)
     try:
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"', timeout=30)
     except asyncpg.DuplicateDatabaseError:
         pass
     finally:
