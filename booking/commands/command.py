@@ -30,7 +30,7 @@ class Call(Struct, frozen=True, kw_only=True):
 
 
 class Command(Struct, frozen=True):
-    """One order: what, by whom, about which booking. Lines are merged and in slot id order."""
+    """One order: what, by whom, about which booking or slot. Lines are merged and in slot id order."""
 
     kind: str
     call: Call
@@ -38,6 +38,9 @@ class Command(Struct, frozen=True):
     customer_id: UUID | None = None
     hold_seconds: int | None = None
     lines: MergedLines = ()
+    slot_id: UUID | None = None
+    capacity: int | None = None
+    overbooking_units: int | None = None
 
     def row(self, ordinal: int) -> tuple[object, ...]:
         """The value of `booking.command`; `ordinal` ties lines and decision to it."""
@@ -56,6 +59,9 @@ class Command(Struct, frozen=True):
             self.customer_id,
             self.hold_seconds,
             call.if_match,
+            self.slot_id,
+            self.capacity,
+            self.overbooking_units,
         )
 
 

@@ -98,7 +98,7 @@ async def _increment(
         if row is None:
             raise AssertionError("A slot vanished inside a transaction.")
         resource_id, *state_after = row
-        changes.append((ordinal, slot_id, resource_id, units, units, *state_after))
+        changes.append((ordinal, slot_id, resource_id, 0, units, units, *state_after))
     return changes
 
 
@@ -120,6 +120,7 @@ def _accepted(
         "HoldPlaced" if is_hold else "BookingConfirmed",
         command.booking_id,
         command.customer_id,
+        None,
         "held" if is_hold else "confirmed",
         None,
         1,
