@@ -44,7 +44,7 @@ class _Waiting:
 
     __slots__ = ("command", "give_up_at_s", "key", "waiters")
 
-    def __init__(self, command: Command, key: tuple[str, str, bytes], give_up_at_s: float) -> None:
+    def __init__(self, command: Command, key: tuple[str, str, bytes | None], give_up_at_s: float) -> None:
         self.command = command
         self.key = key
         self.give_up_at_s = give_up_at_s
@@ -75,7 +75,7 @@ class Batcher:
         self._on_batch = on_batch
         self._on_accepted = on_accepted
         self._queue: deque[_Waiting] = deque()
-        self._queued: dict[tuple[str, str, bytes], _Waiting] = {}
+        self._queued: dict[tuple[str, str, bytes | None], _Waiting] = {}
         self._depth = 0
         self._worker: asyncio.Task[None] | None = None
         self._draining = False
@@ -142,7 +142,7 @@ class Batcher:
             waiting = queue.popleft()
             same_id = waiting.key[:2]
             booking_id = waiting.command.booking_id
-            if same_id in taken or booking_id in taken:
+            if same_id in taken or (booking_id is not None and booking_id in taken):
                 later.append(waiting)
             else:
                 batch.append(waiting)

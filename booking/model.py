@@ -37,13 +37,6 @@ class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     units_per_customer_max: UnitsMax | None = None
     overbooking_units: OverbookingUnits = 0
 
-    def __post_init__(self) -> None:
-        for limit in ("units_per_booking_max", "units_per_customer_max"):
-            if getattr(self, limit) is not None:
-                raise ValueError(
-                    f"{limit} is not enforced yet and comes with a later release; send null"
-                )
-
 
 class Line(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many units of one slot are asked for."""
@@ -70,7 +63,11 @@ TRANSITIONS: Mapping[str, Mapping[str, str]] = {
     "ConfirmBooking": {"held": "confirmed"},
     "ReleaseHold": {"held": "released"},
     "CancelBooking": {"held": "cancelled", "confirmed": "cancelled"},
+    "ExpireHold": {"held": "expired"},
+    "ExtendHold": {"held": "held"},
+    "RescheduleBooking": {"held": "held", "confirmed": "confirmed"},
+    "TransferBooking": {"held": "held", "confirmed": "confirmed"},
 }
-"""Per command: from which state to which. A command whose target is already reached answers 200
+"""Per command: from which state to which. A command whose other state is already reached answers 200
 without an event; everything else is refused as wrong-state. The database keeps this table
-(`booking.decide`); here it is for people and for the test that compares the two."""
+(`booking.transition`); here it is for people and for the test that compares the two."""

@@ -22,10 +22,10 @@ class Rejection(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MissingLine(Struct, frozen=True, kw_only=True):
-    """A line whose slot does not exist."""
+    """A line whose slot does not exist; null units where the slot itself was meant."""
 
     slot_id: UUID
-    requested: int
+    requested: int | None = None
 
 
 class ClosedLine(Struct, frozen=True, kw_only=True):
@@ -43,6 +43,23 @@ class ShortLine(Struct, frozen=True, kw_only=True):
     requested: int
     remaining: int
     version: int
+
+
+class OverBookingLimit(Struct, frozen=True, kw_only=True):
+    """A line with more units than one booking may have of its slot."""
+
+    slot_id: UUID
+    requested: int
+    limit: int
+
+
+class OverCustomerLimit(Struct, frozen=True, kw_only=True):
+    """A line that would give a customer more units of its slot than the policy allows."""
+
+    slot_id: UUID
+    requested: int
+    used: int
+    limit: int
 
 
 class SlotNotFound(Rejection, frozen=True, kw_only=True):
@@ -81,6 +98,47 @@ class CapacityExceeded(Rejection, frozen=True, kw_only=True):
             f"left, {line.requested} {'was' if line.requested == 1 else 'were'} asked for."
             for line in self.lines
         )
+
+
+class BookingLimitExceeded(Rejection, frozen=True, kw_only=True):
+    """One booking may not have so many units of a slot."""
+
+    slug = "booking-limit-exceeded"
+    lines: list[OverBookingLimit]
+
+    def sentence(self) -> str:
+        """Names the limit of each slot."""
+        return " ".join(
+            f"One booking may have {line.limit} of slot {line.slot_id}, "
+            f"{line.requested} were asked for."
+            for line in self.lines
+        )
+
+
+class CustomerLimitExceeded(Rejection, frozen=True, kw_only=True):
+    """One customer may not have so many units of a slot, all live bookings counted."""
+
+    slug = "customer-limit-exceeded"
+    lines: list[OverCustomerLimit]
+
+    def sentence(self) -> str:
+        """Names the limit of each slot, and what the customer has."""
+        return " ".join(
+            f"One customer may have {line.limit} of slot {line.slot_id}; this one has {line.used}, "
+            f"{line.requested} more {'was' if line.requested == 1 else 'were'} asked for."
+            for line in self.lines
+        )
+
+
+class CapacityBelowUse(Rejection, frozen=True, kw_only=True):
+    """A slot cannot become smaller than what is taken of it."""
+
+    slug = "capacity-below-use"
+    used: int
+
+    def sentence(self) -> str:
+        """Names what is taken."""
+        return f"{self.used} {'unit is' if self.used == 1 else 'units are'} held or confirmed."
 
 
 class HoldTooLong(Rejection, frozen=True, kw_only=True):
@@ -197,7 +255,10 @@ REJECTIONS: Mapping[str, type[Rejection]] = {
     for kind in (
         SlotNotFound,
         SlotClosed,
+        BookingLimitExceeded,
+        CustomerLimitExceeded,
         CapacityExceeded,
+        CapacityBelowUse,
         HoldTooLong,
         AlreadyExists,
         ResourceNotFound,

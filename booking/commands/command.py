@@ -19,14 +19,15 @@ class Call(Struct, frozen=True, kw_only=True):
 
     caller: str
     command_id: str
-    fingerprint: bytes
+    fingerprint: bytes | None
+    """What a repeated id must ask for again; None: not recorded, so never repeated."""
     deadline: datetime
     correlation_id: str | None = None
     traceparent: str | None = None
     owner: UUID | None = None
     """The one customer whose bookings exist for this caller; None: everybody's."""
     if_match: tuple[int, ...] | None = None
-    """The versions the client accepts; None: not sent, or `*`."""
+    """The versions the client accepts; None: not sent, or `*`. An empty one matches nothing."""
 
 
 class Command(Struct, frozen=True):

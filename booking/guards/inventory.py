@@ -1,7 +1,7 @@
-"""How resources and slots come to be: one deciding call each, in one transaction.
+"""How resources and slots come to be, and by which rules: one deciding call each, one transaction.
 
-What it protects: an id exists once, a list of slots is opened as a whole or not at all, and a
-repeated key gets its first answer. How: the functions of schema 0006, under the same lock order
+What it protects: an id exists once, a list of slots is opened as a whole or not at all, a policy is
+changed from the version that was seen, and a repeated key gets its first answer. How: the functions of schema 0006, under the same lock order
 (resources, slots, head of the log) as bookings. What it costs: one flush per call; nobody queues
 for these, so they are not batched.
 """
@@ -12,12 +12,16 @@ from uuid import UUID
 import asyncpg
 
 from booking.attempts import CALL_TIMEOUT_S
-from booking.commands import Call, Command, CreateResource, Decision, OpenSlots
+from booking.commands import Call, Command, CreateResource, Decision, OpenSlots, SetPolicy
 from booking.model import Policy
 
 CREATE = """
 SELECT ordinal, outcome, status, body, location, etag, epoch, "position", as_of
 FROM booking.create_resource($1::booking.command, $2, $3, $4, $5, $6, $7, $8)
+"""
+SET_POLICY = """
+SELECT ordinal, outcome, status, body, location, etag, epoch, "position", as_of
+FROM booking.set_policy($1::booking.command, $2, $3, $4, $5, $6)
 """
 OPEN = """
 SELECT ordinal, outcome, status, body, location, etag, epoch, "position", as_of
@@ -40,6 +44,23 @@ async def create_resource(
         policy.units_per_booking_max,
         policy.units_per_customer_max,
         policy.overbooking_units,
+        timeout=CALL_TIMEOUT_S,
+    )
+    return Decision.of(row)
+
+
+async def set_policy(
+    connection: asyncpg.Connection, call: Call, order: SetPolicy, resource_id: UUID
+) -> Decision:
+    """Decide in one statement; `call.if_match` names the versions the client means."""
+    row = await connection.fetchrow(
+        SET_POLICY,
+        Command("SetPolicy", call).row(0),
+        resource_id,
+        order.hold_seconds,
+        order.units_per_booking_max,
+        order.units_per_customer_max,
+        order.overbooking_units,
         timeout=CALL_TIMEOUT_S,
     )
     return Decision.of(row)

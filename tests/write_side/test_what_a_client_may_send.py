@@ -94,14 +94,6 @@ async def test_a_resource_that_is_not_the_documented_body_is_refused(shop, body)
     await refused(shop, "/v1/resources", body, status=422, slug="invalid-request")
 
 
-@pytest.mark.parametrize("limit", ["units_per_booking_max", "units_per_customer_max"])
-async def test_a_limit_that_is_not_enforced_yet_is_refused_and_not_pretended(shop, limit):
-    problem = await refused(
-        shop, "/v1/resources", RESOURCE | {"policy": {limit: 4}}, status=422, slug="invalid-request"
-    )
-    assert "comes with a later release" in problem["detail"]
-
-
 @pytest.mark.parametrize(
     "slot",
     [
