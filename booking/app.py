@@ -14,7 +14,7 @@ import structlog
 from litestar.handlers import HTTPRouteHandler
 
 from booking import keys
-from booking.api import bookings, commands, inventory
+from booking.api import bookings, commands, inventory, slots
 from booking.api.desk import Desk
 from booking.api.problems import PROBLEMS
 from booking.attempts import STATEMENT_TIMEOUT_MS, Attempts
@@ -104,7 +104,12 @@ def part_on_paper() -> Part:
 
 
 def _routes(desk: Desk, recall: commands.Recall) -> list[HTTPRouteHandler]:
-    return [*inventory.routes(desk), *bookings.routes(desk), *commands.routes(desk, recall)]
+    return [
+        *inventory.routes(desk),
+        *slots.routes(desk),
+        *bookings.routes(desk),
+        *commands.routes(desk, recall),
+    ]
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

@@ -12,9 +12,9 @@ from uuid import UUID
 import msgspec
 
 from booking.api.headers import Asked
-from booking.api.problems import failed, refused
+from booking.api.problems import failed, precondition_required, refused
 from booking.batcher import DEADLINE_S, Batcher
-from booking.commands import Call, Decision
+from booking.commands import Call, Command, Decision
 from booking.edge.answers import Answer
 from booking.edge.database import DatabaseClock, NoDatabaseTime
 from booking.edge.problems import Problem, answer_to
@@ -28,6 +28,16 @@ from booking.measures import Measures
 NO_STORE = (b"cache-control", b"no-store")
 REPLAYED = (b"idempotent-replayed", b"true")
 DEADLINE = timedelta(seconds=DEADLINE_S)
+
+UNDECIDED = (
+    "idempotency-key-reused",
+    "invalid-token",
+    "queue-full",
+    "draining",
+    "not-decided",
+    "database-unavailable",
+)
+"""What every command may be answered with, whatever it asks for; for the documentation."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -75,6 +85,14 @@ class Desk:
             if_match=asked.if_match,
         )
 
+    async def decide(self, request: StrictRequest, command: Command) -> Answer:
+        """Queues the command, waits for its batch, answers."""
+        try:
+            decision = self.batcher.submit(command)
+        except Fault as fault:
+            return answer_to(self.undecided(fault), request.scope)
+        return await self.answer(request, decision)
+
     async def answer(self, request: StrictRequest, decision: Awaitable[Decision]) -> Answer:
         """The answer to a command: its bytes, or the problem that says why not."""
         try:
@@ -83,6 +101,8 @@ class Desk:
             return answer_to(self.undecided(fault), request.scope)
         self._measures.outcome(decided.outcome, based_on=request.parsed.based_on is not None)
         headers = self._headers(decided)
+        if decided.outcome == "version-mismatch" and not request.parsed.if_match_sent:
+            return answer_to(precondition_required(headers), request.scope)
         if not decided.accepted:
             return answer_to(refused(decided, headers), request.scope)
         headers.append(NO_STORE)

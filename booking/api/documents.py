@@ -43,6 +43,12 @@ class SlotShown(Struct, frozen=True, kw_only=True):
     version: int
 
 
+class SlotChanged(SlotShown, frozen=True, kw_only=True):
+    """A slot after a change, and the position of the event that made it so."""
+
+    position: int
+
+
 class SlotsOpened(Struct, frozen=True, kw_only=True):
     """The slots in the order sent; `position` is the last one's."""
 

@@ -22,6 +22,9 @@ OF_EVERY_COMMAND = {
 OF_EXISTING = OF_EVERY_COMMAND | {
     "If-Match": 'The version the command is meant for, such as "7"; or a list, or *.'
 }
+OF_VERSION_NEEDED = OF_EVERY_COMMAND | {
+    "If-Match": 'Required: the version the command is meant for, such as "7"; or a list, or *.'
+}
 ANSWERED = {
     "Consistency-Token": "The position of the answer, for reading one's own writes.",
     "Idempotent-Replayed": "true, when the answer is the one this key was given before.",
@@ -44,7 +47,7 @@ class Asked(NamedTuple):
 
 
 def with_key(request: StrictRequest) -> Asked:
-    """The headers of a command that creates something.
+    """The headers of a command that only a key makes safe to repeat.
 
     Raises:
         Problem: idempotency-key-missing, or invalid-header.
@@ -55,6 +58,31 @@ def with_key(request: StrictRequest) -> Asked:
             "idempotency-key-missing", "The header Idempotency-Key is required for this request."
         )
     return asked
+
+
+def with_version(request: StrictRequest) -> Asked:
+    """The headers of a command that is meant for a version, so `If-Match` is required.
+
+    Where it was not sent, no version matches: whether the entity exists is asked before whether a
+    condition was set, and only the deciding call knows. It answers 404, or a mismatch, which becomes 428.
+
+    Raises:
+        Problem: invalid-header.
+    """
+    return _needing_a_version(read(request))
+
+
+def with_key_and_version(request: StrictRequest) -> Asked:
+    """As `with_key` and `with_version` together.
+
+    Raises:
+        Problem: idempotency-key-missing, or invalid-header.
+    """
+    return _needing_a_version(with_key(request))
+
+
+def _needing_a_version(asked: Asked) -> Asked:
+    return asked if asked.if_match_sent else asked._replace(if_match=())
 
 
 def read(request: StrictRequest) -> Asked:

@@ -1,4 +1,4 @@
-"""The routes of the back office: create a resource, open its slots."""
+"""The routes of resources: create one, change its policy, open its slots."""
 
 from uuid import UUID
 
@@ -7,10 +7,9 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, JSONBody
 
 from booking.api import headers
-from booking.api.bookings import UNDECIDED
-from booking.api.desk import Desk
+from booking.api.desk import UNDECIDED, Desk
 from booking.api.documents import ResourceShown, SlotsOpened
-from booking.commands import CreateResource, OpenSlots
+from booking.commands import CreateResource, OpenSlots, SetPolicy
 from booking.edge.answers import Answer
 from booking.edge.requests import StrictRequest
 from booking.guards import inventory
@@ -20,7 +19,7 @@ SCOPES = ("inventory:write",)
 
 
 def routes(desk: Desk) -> list[HTTPRouteHandler]:
-    """The routes of resources and slots, served by `desk`."""
+    """The routes of resources, served by `desk`."""
 
     @post(
         "/v1/resources",
@@ -41,6 +40,35 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             "CreateResource",
             call.command_id,
             lambda connection: inventory.create_resource(connection, call, data, resource_id),
+        )
+        return await desk.answer(request, decision)
+
+    @post(
+        "/v1/resources/{resource_id:uuid}/policy",
+        opt={
+            "scopes": SCOPES,
+            "headers": headers.with_version,
+            "request_headers": headers.OF_VERSION_NEEDED,
+            "response_headers": headers.ANSWERED_ENTITY,
+            "answers": {200: ResourceShown},
+            "problems": (
+                "resource-not-found",
+                "precondition-required",
+                "version-mismatch",
+                *UNDECIDED,
+            ),
+        },
+        status_code=200,
+    )
+    async def set_policy(
+        request: StrictRequest, resource_id: FromPath[UUID], data: JSONBody[SetPolicy]
+    ) -> Answer:
+        """Change the rules of a resource, for the bookings and slots to come."""
+        call = desk.call(request, data)
+        decision = desk.inventory.decide(
+            "SetPolicy",
+            call.command_id,
+            lambda connection: inventory.set_policy(connection, call, data, resource_id),
         )
         return await desk.answer(request, decision)
 
@@ -72,4 +100,4 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         )
         return await desk.answer(request, decision)
 
-    return [create_resource, open_slots]
+    return [create_resource, set_policy, open_slots]

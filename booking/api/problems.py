@@ -51,6 +51,30 @@ PROBLEMS = table_of(
         remedy="Ask for `used` units at least, close the slot, or cancel bookings first.",
     ),
     ProblemType(
+        slug="booking-limit-exceeded",
+        title="More units than one booking may have",
+        status=409,
+        meaning="At least one line, merged per slot, is above `units_per_booking_max` of the policy; "
+        "nothing was taken.",
+        remedy="Ask for at most `limit` units of each slot in `lines`.",
+    ),
+    ProblemType(
+        slug="customer-limit-exceeded",
+        title="More units than one customer may have",
+        status=409,
+        meaning="With its other live bookings the customer would be above `units_per_customer_max` of "
+        "the policy in at least one slot; nothing was changed.",
+        remedy="`lines` names `used` and `limit` of each slot: ask for less, or cancel something first.",
+    ),
+    ProblemType(
+        slug="capacity-below-use",
+        title="The slot would be smaller than what is taken of it",
+        status=409,
+        meaning="Capacity and overbooking together would be below the units held and confirmed, with "
+        "expired holds already taken back; nothing was changed.",
+        remedy="Choose at least `used` units, or cancel bookings first.",
+    ),
+    ProblemType(
         slug="slot-closed",
         title="The slot takes no new bookings",
         status=409,
@@ -108,10 +132,18 @@ PROBLEMS = table_of(
         remedy="Read the entity again, decide again, and send its current `ETag`.",
     ),
     ProblemType(
+        slug="precondition-required",
+        title="If-Match is needed",
+        status=428,
+        meaning="This command changes what somebody has seen, so it must name the version it is meant "
+        "for; nothing was changed.",
+        remedy="Read the entity, decide, and send its `ETag` as `If-Match`; `*` means whatever it is now.",
+    ),
+    ProblemType(
         slug="idempotency-key-missing",
         title="An Idempotency-Key is needed",
         status=400,
-        meaning="This command creates something, and only a key makes it safe to repeat.",
+        meaning="Done twice, this command would do more than once, and only a key makes it safe to repeat.",
         remedy="Send `Idempotency-Key` with 1 to 128 of `A-Z a-z 0-9 . _ ~ : -`, new for every "
         "intention and the same for every retry.",
     ),
@@ -169,6 +201,15 @@ def refused(decision: Decision, headers: list[tuple[bytes, bytes]]) -> Problem:
     if decision.status == 409:
         members = {"position": decision.position, "as_of": decision.as_of, **members}
     return Problem(decision.outcome, reason.sentence(), members=members, headers=headers)
+
+
+def precondition_required(headers: list[tuple[bytes, bytes]]) -> Problem:
+    """The problem of a command that must name a version and names none."""
+    return Problem(
+        "precondition-required",
+        'This request needs If-Match with the version it is meant for, such as "7", or *.',
+        headers=headers,
+    )
 
 
 def failed(fault: Fault) -> Problem:

@@ -102,7 +102,18 @@ async def test_a_customers_own_key_books_for_that_customer_and_sees_nobody_elses
         assert (other.status_code, other.json()["type"]) == (403, "/problems/insufficient-scope")
         hidden = await ada.order("release", bobs)
         assert (hidden.status_code, hidden.json()["type"]) == (404, "/problems/booking-not-found")
-        assert (await ada.post("/v1/resources", {}, key="k-1")).status_code == 403
+        given = await ada.post(f"/v1/bookings/{mine}/transfer", {"customer_id": BOB})
+        assert (given.status_code, given.json()["type"]) == (403, "/problems/insufficient-scope")
+        kept = await ada.post(f"/v1/bookings/{mine}/transfer", {"customer_id": ADA})
+        assert (kept.status_code, kept.headers["etag"]) == (200, '"2"')
+        for body, verb in (
+            ({}, "extend"),
+            ({"lines": [{"slot_id": slot, "units": 1}]}, "reschedule"),
+        ):
+            path = f"/v1/bookings/{bobs}/{verb}"
+            assert (await ada.post(path, body, key=f"k-{verb}")).status_code == 404
+        for path in ("/v1/resources", f"/v1/slots/{slot}/close"):
+            assert (await ada.post(path, {}, key="k-1")).status_code == 403
 
 
 async def test_keys_of_commands_belong_to_their_caller(shop, database_url, database):

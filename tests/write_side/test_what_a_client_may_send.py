@@ -158,12 +158,6 @@ async def test_a_command_without_a_body_takes_nothing_or_an_empty_object(shop):
     )
 
 
-@pytest.mark.parametrize("absent", ["/v1/slots/{}/resize", "/v1/bookings/{}/extend"])
-async def test_what_does_not_exist_yet_is_not_pretended(shop, absent):
-    answer = await shop.post(absent.format(ADA), {})
-    assert answer.status_code in (404, 405)
-
-
 async def test_what_the_user_was_shown_is_counted_and_must_be_a_token_of_ours(shop):
     slot = await shop.slot(1)
     shown = (await shop.take(slot)).headers["consistency-token"]
