@@ -38,13 +38,7 @@ def test_every_folder_of_the_map_is_there():
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *[("POST", f"/v1/slots/{SOMETHING}/{verb}") for verb in ("resize", "close", "reopen")],
-        *[
-            ("POST", f"/v1/bookings/{SOMETHING}/{verb}")
-            for verb in ("extend", "reschedule", "transfer")
-        ],
         *[("GET", f"/v1/{noun}/{SOMETHING}/history") for noun in ("slots", "bookings")],
-        ("POST", f"/v1/resources/{SOMETHING}/policy"),
         ("GET", f"/v1/resources/{SOMETHING}/overview"),
         ("GET", "/v1/activity"),
         ("POST", "/v1/tickets"),
@@ -53,14 +47,3 @@ def test_every_folder_of_the_map_is_there():
 async def test_what_the_readme_calls_missing_is_not_pretended(system, method, path):
     async with httpx.AsyncClient(base_url=system.url, timeout=10) as client:
         assert (await client.request(method, path)).status_code == 404
-
-
-async def test_limits_that_are_not_kept_yet_are_refused(system):
-    async with httpx.AsyncClient(base_url=system.url, timeout=10) as client:
-        for limit in ("units_per_booking_max", "units_per_customer_max"):
-            refused = await client.post(
-                "/v1/resources",
-                headers={"Idempotency-Key": limit},
-                json={"name": "x", "time_zone": "UTC", "policy": {limit: 2}},
-            )
-            assert refused.status_code == 422
