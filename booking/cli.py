@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import rich_click as click
 
+from booking.audit.cli import audit
 from booking.edge.failures import Misconfigured
 from booking.invocation import data_dir_option, environ_of, run_process
 from booking.keys_cli import keys
@@ -40,6 +41,7 @@ def booking() -> None:
     \b
     booking up           everything, on http://127.0.0.1:8000
     booking demo         an oversell, shown and then prevented
+    booking audit        do counters, bookings and log agree?
     booking keys list    who may call
     """
 
@@ -158,6 +160,7 @@ def migrate(data_dir: str | None) -> int:
     return run_process("migrate", main)
 
 
+booking.add_command(audit)
 booking.add_command(keys)
 
 

@@ -23,7 +23,7 @@ def environ_of(data_dir: str | None) -> dict[str, str]:
     return environ | ({"BOOKING_DATA_DIR": data_dir} if data_dir else {})
 
 
-def run_process(name: str, main: Callable[[asyncio.Event], Awaitable[None]]) -> int:
+def run_process(name: str, main: Callable[[asyncio.Event], Awaitable[int | None]]) -> int:
     """Run `main` as the process `name` (in its log lines) and return the exit code."""
     from booking.edge import logging  # noqa: PLC0415 help needs none of it
     from booking.edge.process import run  # noqa: PLC0415
