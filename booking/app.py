@@ -28,7 +28,9 @@ from booking.guards import GUARDS, THE_PRODUCTS, chosen, records
 from booking.injected_fault import with_fault
 from booking.inventory import Inventory
 from booking.measures import Measures
+from booking.periodic import Periodic
 from booking.settings import Settings
+from booking.sweeper import INTERVAL_S, Sweeper
 from booking.wake import Wake
 
 ROLE = "booking_writer"
@@ -37,13 +39,15 @@ DECIDING_CONNECTIONS_MAX = 2
 OTHER_CONNECTIONS_MAX = 4
 """Inventory commands, `/v1/commands`, API keys, clock and health, never in the way of batches."""
 DRAIN_DEADLINE_S = 5.0
+FORGET_INTERVAL_S = 3600.0
+"""Records of commands are kept for 24 h at least, so they may be kept an hour longer."""
 
 _log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def open_part(settings: Settings) -> AsyncIterator[Part]:
-    """Open the write side and yield its Part.
+async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterator[Part]:
+    """Open the write side and yield its Part; `sweeping` off leaves expired holds to those who need them.
 
     Raises:
         Misconfigured: a setting is wrong, the database cannot be used, or is unsafe to use.
@@ -71,6 +75,14 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         )
         measures.watch_queue(lambda: batcher.depth)
         stack.push_async_callback(_finish, batcher)
+        upkeep = [
+            Periodic("forget", lambda: records.forget_old(others), interval_s=FORGET_INTERVAL_S)
+        ]
+        if sweeping and guard == THE_PRODUCTS:  # the other arms know no expiry
+            sweeper = Sweeper(others, batcher)
+            upkeep.append(Periodic("sweep", sweeper.run_once, interval_s=INTERVAL_S))
+        for work in upkeep:
+            await stack.enter_async_context(work)
         singly = Inventory(Attempts(others, on_rerun=measures.rerun), on_accepted=wake.ring)
         desk = Desk(
             batcher=batcher, inventory=singly, clock=clock, tokens=tokens, measures=measures
@@ -83,6 +95,8 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             return lacking
 
         def drain() -> None:
+            for work in upkeep:
+                work.stop()
             batcher.drain()
             singly.drain()
 

@@ -1,4 +1,4 @@
-"""What the write side reads of its own records without deciding anything, always from the primary.
+"""The records of commands: read without deciding anything, always from the primary; forgotten in the end.
 
 A command that was answered is found at once. Together with the 5 s deadline and the 4 s statement
 time-out, "not found" 10 s after the last attempt is final.
@@ -14,6 +14,17 @@ RECALL = """
 SELECT command, status, location, etag, epoch, "position", recorded_at, answer
 FROM booking.recall($1, $2)
 """
+FORGET = """
+DELETE FROM booking.command_record
+WHERE (caller, command_id) IN (
+    SELECT caller, command_id FROM booking.command_record
+    WHERE kept_since < clock_timestamp() - make_interval(hours => $1)
+    ORDER BY kept_since
+    LIMIT $2)
+"""
+KEPT_HOURS = 24
+FORGOTTEN_AT_ONCE_MAX = 1000
+"""Small enough for a transaction of milliseconds."""
 TOKEN_SECRET = "SELECT secret FROM published.token_secret"  # noqa: S105 - where it is, not what it is
 IS_THERE = 'SELECT "position" FROM published.head'
 
@@ -40,6 +51,23 @@ async def recall(pool: asyncpg.Pool, caller: str, command_id: str) -> Recalled |
     """
     row = await pool.fetchrow(RECALL, caller, command_id)
     return None if row is None else Recalled(*row)
+
+
+async def forget_old(pool: asyncpg.Pool) -> int:
+    """Delete records kept for more than 24 h, in small transactions; how many there were.
+
+    Safe at any time and in several processes: no deciding call waits for a record that old.
+
+    Raises:
+        asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError: the database cannot
+            be asked now; what was deleted is deleted.
+    """
+    forgotten = 0
+    while True:
+        done = int((await pool.execute(FORGET, KEPT_HOURS, FORGOTTEN_AT_ONCE_MAX)).split()[-1])
+        forgotten += done
+        if done < FORGOTTEN_AT_ONCE_MAX:
+            return forgotten
 
 
 async def token_secret(pool: asyncpg.Pool) -> bytes:

@@ -129,8 +129,13 @@ CREATE TABLE booking.command_record (
     "position"  bigint      NOT NULL,
     recorded_at timestamptz NOT NULL,
     answer      text        NOT NULL,
+    -- Not recorded_at: a repeat may be answered from an event of long ago and is kept as long as others.
+    kept_since  timestamptz NOT NULL DEFAULT transaction_timestamp(),
     CONSTRAINT command_decided_once PRIMARY KEY (caller, command_id)
 );
+
+-- Finds the records to forget.
+CREATE INDEX records_by_age ON booking.command_record (kept_since);
 
 CREATE TABLE booking.api_key (
     key_id      uuid        NOT NULL DEFAULT uuidv7(),

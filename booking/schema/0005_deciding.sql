@@ -55,6 +55,10 @@ RETURN booking.refusal(ordinal, 'version-mismatch', 412,
 CREATE FUNCTION booking.expired_holds(
     of_slot uuid, of_customer uuid, moment timestamptz, claimed uuid[], short_by integer)
 RETURNS uuid[] LANGUAGE sql STABLE
+-- From the few holds past their time to their lines, never the other way round.
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 RETURN ARRAY(
     SELECT booking_id
     FROM (SELECT b.booking_id, b.expires_at,
@@ -65,6 +69,13 @@ RETURN ARRAY(
             AND b.booking_id <> ALL (claimed)) AS candidate
     WHERE freed_before < short_by
     ORDER BY expires_at, booking_id);
+
+-- What some bookings have of a slot, together.
+CREATE FUNCTION booking.units_of(bookings uuid[], of_slot uuid) RETURNS integer
+LANGUAGE sql STABLE
+RETURN CASE WHEN bookings = '{}' THEN 0 ELSE coalesce(
+    (SELECT sum(units)::integer FROM booking.booking_line
+     WHERE booking_id = ANY (bookings) AND slot_id = of_slot), 0) END;
 
 -- Not decided yet: these holds are to expire first, at the head of the next batch, and the command
 -- comes right after them.
@@ -116,9 +127,9 @@ DECLARE
     changes   booking.slot_change[] := '{}';
     answers   booking.answer[] := '{}';
     events    integer := 0;
-    claimed   uuid[] := targets;  -- holds that are spoken for: by a command, or for their units
-    awaited   uuid[] := '{}';     -- slots whose expired holds an earlier command has claimed
-    barren    uuid[] := '{}';     -- slots that no expired hold keeps units of
+    claimed   uuid[] := '{}';  -- bookings that are spoken for: by an earlier command, or to expire
+    awaited   uuid[] := '{}';  -- slots on which an earlier command waits for holds to expire
+    barren    uuid[] := '{}';  -- slots of which no other expired hold keeps units
 
     -- The locked slots by their index in slot_ids: as found, by what policy, and as the batch has
     -- made them so far.
@@ -133,6 +144,8 @@ DECLARE
     now_held        integer[];
     now_confirmed   integer[];
     now_version     bigint[];
+    gone            integer[];  -- holds that this batch has expired
+    coming          integer[];  -- units that claimed holds will free, less what waits for them
 
     -- The table of transitions, by kind and state.
     from_key  text[];
@@ -151,8 +164,11 @@ DECLARE
     longest   integer;
     worst     integer;    -- the first rule that a line fails
     failing   text;
-    short_of  uuid;       -- the first slot that is short, by so many units
+    waits     boolean;    -- for holds to expire, its own or those of an earlier command
+    enough    boolean;    -- so that it can be decided in its favour afterwards
     short_by  integer;
+    freed     integer;
+    more      uuid[];
     expired   uuid[];
     i         integer;
     t         integer;
@@ -184,6 +200,8 @@ BEGIN
     WHERE s.slot_id = ANY (slot_ids)
       AND r.resource_id = ANY (ARRAY(SELECT resource_id FROM booking.slot
                                      WHERE slot_id = ANY (slot_ids)));
+    coming := array_fill(0, ARRAY[coalesce(cardinality(slot_ids), 0)]);
+    gone := coming;
     SELECT array_agg(kind || coalesce(before, '')), array_agg(event_type), array_agg(after),
            array_agg(held), array_agg(confirmed)
     INTO from_key, event_of, after_of, held_of, conf_of FROM booking.transition;
@@ -245,7 +263,9 @@ BEGIN
                     format('{"lines":[{"slot_id":"%s"}]}', c.slot_id));
                 CONTINUE;
             END IF;
-            IF NOT now_version[i] = ANY (c.if_match) THEN
+            -- The holds that expired for a resize have changed the version it was meant for.
+            IF NOT now_version[i] = ANY (c.if_match)
+               AND NOT (c.kind = 'ResizeSlot' AND now_version[i] - gone[i] = ANY (c.if_match)) THEN
                 answers := answers
                     || booking.version_mismatch(c.ordinal, c.if_match, now_version[i]);
                 CONTINUE;
@@ -255,16 +275,18 @@ BEGIN
             c.capacity := coalesce(c.capacity, now_capacity[i]);
             c.overbooking_units := coalesce(c.overbooking_units, now_overbooking[i]);
             short_by := now_held[i] + now_confirmed[i] - c.capacity - c.overbooking_units;
+            expired := CASE c.kind WHEN 'ResizeSlot' THEN booking.expired_holds(
+                c.slot_id, NULL, moment, claimed, short_by - coming[i]) ELSE '{}' END;
+            IF expired <> '{}' OR c.slot_id = ANY (awaited) THEN
+                claimed := claimed || expired;
+                awaited := awaited || c.slot_id || ARRAY(SELECT l.slot_id
+                    FROM booking.booking_line AS l WHERE l.booking_id = ANY (expired));
+                answers := answers || booking.after_expiry(c.ordinal, expired);
+                CONTINUE;
+            END IF;
             IF c.kind = 'ResizeSlot' AND short_by > 0 THEN
-                expired := booking.expired_holds(c.slot_id, NULL, moment, claimed, short_by);
-                IF expired <> '{}' OR c.slot_id = ANY (awaited) THEN
-                    claimed := claimed || expired;
-                    awaited := awaited || c.slot_id;
-                    answers := answers || booking.after_expiry(c.ordinal, expired);
-                ELSE
-                    answers := answers || booking.refusal(c.ordinal, 'capacity-below-use', 409,
-                        format('{"used":%s}', now_held[i] + now_confirmed[i]), now_version[i]);
-                END IF;
+                answers := answers || booking.refusal(c.ordinal, 'capacity-below-use', 409,
+                    format('{"used":%s}', now_held[i] + now_confirmed[i]), now_version[i]);
                 CONTINUE;
             END IF;
             IF (after, c.capacity, c.overbooking_units)
@@ -344,16 +366,19 @@ BEGIN
 
         -- 3c. What a client may not have: the first rule that any line fails is the answer.
         IF array_position(c.indexes, NULL) IS NOT NULL THEN
-            answers := answers || CASE
-                WHEN EXISTS (SELECT FROM generate_series(1, n) AS k
-                             WHERE c.has[k] > 0 AND c.indexes[k] IS NULL) THEN
-                    -- Its lines were changed after they were read and before they were locked.
-                    booking.after_expiry(c.ordinal, '{}')
-                ELSE booking.refusal(c.ordinal, 'slot-not-found', 404,
+            IF EXISTS (SELECT FROM generate_series(1, n) AS k
+                       WHERE c.has[k] > 0 AND c.indexes[k] IS NULL) THEN
+                -- Its lines were changed after they were read and before they were locked.
+                claimed := claimed || c.booking_id;
+                awaited := awaited || c.line_slots;
+                answers := answers || booking.after_expiry(c.ordinal, '{}');
+            ELSE
+                answers := answers || booking.refusal(c.ordinal, 'slot-not-found', 404,
                     (SELECT format('{"lines":[%s]}', string_agg(format(
                         '{"slot_id":"%s","requested":%s}', c.line_slots[k], c.will_have[k]), ','
                         ORDER BY k))
-                     FROM generate_series(1, n) AS k WHERE c.indexes[k] IS NULL)) END;
+                     FROM generate_series(1, n) AS k WHERE c.indexes[k] IS NULL));
+            END IF;
             CONTINUE;
         END IF;
         IF c.kind IN ('PlaceHold', 'ExtendHold') THEN
@@ -368,11 +393,13 @@ BEGIN
             END IF;
         END IF;
         worst := 5;
+        waits := false;
         IF held + confirmed > 0 OR c.kind = 'TransferBooking' THEN
             FOR k IN 1..n LOOP
                 i := c.indexes[k];
                 growth := c.moves[k];
                 CONTINUE WHEN growth <= 0;
+                waits := waits OR slot_ids[i] = ANY (awaited);
                 IF customer_max[i] IS NOT NULL AND worst > 3 AND growth
                    + booking.units_used(slot_ids[i], customer) > customer_max[i] THEN
                     worst := 3;
@@ -388,9 +415,63 @@ BEGIN
                 END IF;
             END LOOP;
         END IF;
+        -- Before units are refused, holds past their time give theirs back: the oldest, and no more
+        -- than needed. They expire at the head of the next batch, right before this command. Nobody
+        -- who came later takes units of such a slot first.
+        IF worst >= 3 AND (worst < 5 OR waits) THEN
+            expired := '{}';
+            enough := true;
+            FOR k IN 1..n LOOP
+                i := c.indexes[k];
+                growth := c.moves[k];
+                CONTINUE WHEN growth <= 0
+                    OR worst <> 3 AND c.kind = 'TransferBooking'
+                    OR worst = 3 AND customer_max[i] IS NULL;
+                short_by := growth - booking.units_of(expired, slot_ids[i]) - CASE worst
+                    WHEN 3 THEN customer_max[i] - booking.units_used(slot_ids[i], customer)
+                    ELSE now_capacity[i] + now_overbooking[i] - now_held[i] - now_confirmed[i]
+                         + coming[i] END;
+                CONTINUE WHEN short_by <= 0;
+                more := CASE WHEN slot_ids[i] = ANY (barren) THEN '{}' ELSE booking.expired_holds(
+                    slot_ids[i], CASE worst WHEN 3 THEN customer END, moment,
+                    claimed || expired || c.booking_id, short_by) END;
+                IF more = '{}' THEN
+                    IF worst > 3 AND c.kind <> 'RescheduleBooking' THEN
+                        barren := barren || slot_ids[i];
+                    END IF;
+                    enough := false;
+                    IF slot_ids[i] <> ALL (awaited) THEN
+                        waits := false;  -- no hold can help
+                        expired := '{}';
+                        EXIT;
+                    END IF;
+                END IF;
+                enough := enough AND booking.units_of(more, slot_ids[i]) >= short_by;
+                expired := expired || more;
+                waits := true;
+            END LOOP;
+            IF waits THEN
+                FOR i, freed IN
+                    SELECT array_position(slot_ids, l.slot_id), sum(l.units)
+                    FROM booking.booking_line AS l WHERE l.booking_id = ANY (expired)
+                    GROUP BY l.slot_id
+                LOOP
+                    CONTINUE WHEN i IS NULL;  -- nobody in this batch asks for that slot
+                    coming[i] := coming[i] + freed;
+                    awaited := awaited || slot_ids[i];
+                END LOOP;
+                FOR k IN 1..n LOOP
+                    CONTINUE WHEN c.moves[k] <= 0 OR c.kind = 'TransferBooking' OR NOT enough;
+                    coming[c.indexes[k]] := coming[c.indexes[k]] - c.moves[k];
+                END LOOP;
+                claimed := claimed || expired || c.booking_id;
+                awaited := awaited || c.line_slots;
+                answers := answers || booking.after_expiry(c.ordinal, expired);
+                CONTINUE;
+            END IF;
+        END IF;
         IF worst < 5 THEN
             failing := NULL;
-            short_of := NULL;
             FOR k IN 1..n LOOP
                 i := c.indexes[k];
                 growth := c.moves[k];
@@ -409,40 +490,17 @@ BEGIN
                 WHEN 3 THEN
                     written := booking.units_used(slot_ids[i], customer);
                     CONTINUE WHEN NOT coalesce(growth + written > customer_max[i], false);
-                    IF short_of IS NULL THEN
-                        short_of := slot_ids[i];
-                        short_by := growth + written - customer_max[i];
-                    END IF;
                     failing := concat_ws(',', failing, format(
                         '{"slot_id":"%s","requested":%s,"used":%s,"limit":%s}',
                         slot_ids[i], growth, written, customer_max[i]));
                 WHEN 4 THEN
                     written := now_capacity[i] + now_overbooking[i] - now_held[i] - now_confirmed[i];
                     CONTINUE WHEN growth <= written;
-                    IF short_of IS NULL THEN
-                        short_of := slot_ids[i];
-                        short_by := growth - written;
-                    END IF;
                     failing := concat_ws(',', failing, format(
                         '{"slot_id":"%s","requested":%s,"remaining":%s,"version":%s}',
                         slot_ids[i], growth, written, now_version[i]));
                 END CASE;
             END LOOP;
-
-            -- Before units are refused, holds past their time give theirs back: the oldest, and no
-            -- more than needed. They expire at the head of the next batch, right before this command.
-            IF short_of <> ALL (barren) THEN
-                expired := booking.expired_holds(short_of, CASE worst WHEN 3 THEN customer END,
-                                                 moment, claimed, short_by);
-                IF expired <> '{}' OR short_of = ANY (awaited) THEN
-                    claimed := claimed || expired;
-                    awaited := awaited || short_of;
-                    answers := answers || booking.after_expiry(c.ordinal, expired);
-                    CONTINUE;
-                ELSIF worst = 4 THEN
-                    barren := barren || short_of;
-                END IF;
-            END IF;
             answers := answers || booking.refusal(c.ordinal, (ARRAY['slot-closed',
                 'booking-limit-exceeded', 'customer-limit-exceeded', 'capacity-exceeded'])[worst],
                 409, format('{"lines":[%s]}', failing));
@@ -456,6 +514,7 @@ BEGIN
 
         -- 3d. It happens: to the booking, and to each of its slots.
         events := events + 1;
+        claimed := claimed || c.booking_id;
         expiry := CASE
             WHEN after <> 'held' THEN NULL
             WHEN c.kind IN ('PlaceHold', 'ExtendHold') THEN greatest(c.expires_at,
@@ -484,6 +543,9 @@ BEGIN
             now_held[i] := now_held[i] + held * c.moves[k];
             now_confirmed[i] := now_confirmed[i] + confirmed * c.moves[k];
             now_version[i] := now_version[i] + 1;
+            IF c.kind = 'ExpireHold' THEN
+                gone[i] := gone[i] + 1;
+            END IF;
             changes := changes || ROW(c.ordinal, slot_ids[i], slots[i].resource_id, c.has[k],
                 c.will_have[k], growth, now_version[i], now_state[i], now_capacity[i],
                 now_overbooking[i], now_held[i], now_confirmed[i])::booking.slot_change;

@@ -16,6 +16,13 @@ async def shop(database_url: str) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
+async def unswept_shop(database_url: str) -> AsyncIterator[Shop]:
+    """The product's, with nobody to expire holds but those who need their units."""
+    async with open_shop(database_url, sweeping=False) as open_now:
+        yield open_now
+
+
+@pytest.fixture
 async def unguarded_shop(database_url: str) -> AsyncIterator[Shop]:
     """The laboratory's: no guard, no last line of defence."""
     async with open_shop(database_url, guard="unguarded", last_line=False) as open_now:

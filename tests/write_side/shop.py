@@ -176,6 +176,7 @@ async def open_shop(
     last_line: bool = True,
     environment: str | None = None,
     headers: dict[str, str] | None = None,
+    sweeping: bool = True,
 ) -> AsyncIterator[Shop]:
     """The write side on a free port. Without NATS unless told: it must not need it."""
     environment = environment or ("laboratory" if guard else "development")
@@ -187,7 +188,7 @@ async def open_shop(
         await remove_the_last_line(database)
     stop = asyncio.Event()
     try:
-        async with open_part(settings) as part:
+        async with open_part(settings, sweeping=sweeping) as part:
             bound = bind("127.0.0.1", 0, environment=environment)
             url = url_of(bound)
             serving = asyncio.create_task(

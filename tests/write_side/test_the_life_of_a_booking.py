@@ -95,21 +95,6 @@ async def test_of_many_who_end_a_hold_at_once_exactly_one_does_and_its_units_ret
     assert await counted(shop, booking) == COUNTED[state]
 
 
-async def test_a_late_confirm_of_an_expired_hold_succeeds_because_the_hold_still_owns_its_units(
-    shop,
-):
-    slot = await shop.slot(1)
-    booking = await shop.held(slot, hold_seconds=1)
-    await shop.database.execute(
-        "UPDATE booking.booking SET expires_at = clock_timestamp() - interval '1 hour' "
-        "WHERE booking_id = $1",
-        booking,
-    )
-    assert (await shop.take(slot)).status_code == 409
-    answer = await shop.order("confirm", booking)
-    assert (answer.status_code, answer.json()["state"]) == (200, "confirmed")
-
-
 async def test_a_hold_lasts_as_long_as_asked_or_as_its_policy_says(shop):
     slot = await shop.slot(9, hold_seconds=120)
     for asked, expected_s in ((None, 120), (60, 60), (120, 120)):
