@@ -31,8 +31,7 @@ from booking.embedded.python_part import PythonPart
 from booking.embedded.readiness import is_ready
 from booking.embedded.servers import Servers
 from booking.embedded.supervision import keep_running
-from booking.guards import UNGUARDED
-from booking.guards.unguarded import remove_the_last_line
+from booking.guards import GUARDS, chosen, prepare
 from booking.keys import store_initial
 from booking.settings import Settings, load_settings
 
@@ -57,9 +56,7 @@ async def run(
     query_settings = projector.app.settings_from(environ)
     listener = bind(settings.host, settings.port, environment=settings.environment)
     url = url_of(listener)
-    await migrate_both_sides(environ)
-    if settings.guard == UNGUARDED and servers.postgres is not None:
-        await _remove_the_last_line(settings.migration_database_url)
+    await migrate_both_sides(environ, last_line=servers.postgres is None)
     children = [
         PythonPart(
             name,
@@ -126,9 +123,16 @@ def _log_migration(name: str) -> None:
 
 
 async def migrate_both_sides(
-    environ: Mapping[str, str], *, progress: Callable[[str], None] = _log_migration
+    environ: Mapping[str, str],
+    *,
+    last_line: bool = True,
+    progress: Callable[[str], None] = _log_migration,
 ) -> list[str]:
     """Bring both schemas up to date, store the first key, and return the names of files applied.
+
+    Without `last_line` a guard that oversells loses the constraint that would still stop it: only in
+    a database that was started here. Somebody else's keeps it, and an oversell there is a fault that
+    names the constraint.
 
     Raises Misconfigured when the database cannot be reached or the login may not.
     """
@@ -149,6 +153,8 @@ async def migrate_both_sides(
             read_url, component=component, folder=folder, variable=read_variable, progress=progress
         ),
     ]
+    if settings.guard:
+        await _prepare_the_laboratory(settings, last_line=last_line)
     if settings.initial_key:
         pool = await open_pool(
             url,
@@ -170,18 +176,16 @@ def _place(url: str) -> tuple[str, ...]:
     return parts.netloc.rpartition("@")[2], parts.path, *parse_qs(parts.query).get("host", [])
 
 
-async def _remove_the_last_line(url: str) -> None:
-    """Take the constraint away that would still save the unguarded arm.
-
-    Only from a database that was started here: somebody else's keeps it, and an oversell there is a
-    fault that names the constraint.
-    """
-    connection = await asyncpg.connect(url)
+async def _prepare_the_laboratory(settings: Settings, *, last_line: bool) -> None:
+    """Make what the chosen guard needs beyond the product's schema; of the product's, nothing."""
+    guard = GUARDS[chosen(settings.guard, environment=settings.environment)]
+    connection = await asyncpg.connect(settings.migration_database_url)
     try:
-        await remove_the_last_line(connection)
+        await prepare(connection, guard, last_line=last_line)
     finally:
         await connection.close()
-    _log.warning("last_line_removed", meaning="only the laboratory accepts this database now")
+    if guard.oversells and not last_line:
+        _log.warning("last_line_removed", meaning="only the laboratory accepts this database now")
 
 
 async def _announce(

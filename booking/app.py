@@ -34,8 +34,8 @@ from booking.sweeper import INTERVAL_S, Sweeper
 from booking.wake import Wake
 
 ROLE = "booking_writer"
-DECIDING_CONNECTIONS_MAX = 2
-"""One batch is in flight at a time; the second is for the moment after a connection was lost."""
+SPARE_CONNECTIONS = 1
+"""Beside one per batch in flight: for the moment after a connection was lost."""
 OTHER_CONNECTIONS_MAX = 4
 """Inventory commands, `/v1/commands`, API keys, clock and health, never in the way of batches."""
 DRAIN_DEADLINE_S = 5.0
@@ -52,13 +52,16 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
     Raises:
         Misconfigured: a setting is wrong, the database cannot be used, or is unsafe to use.
     """
-    guard = chosen(settings.guard, environment=settings.environment)
-    take = with_fault(GUARDS[guard], settings.fault, environment=settings.environment)
-    if guard != THE_PRODUCTS:
-        _log.warning("guard_is_off", guard=guard, meaning="this process can oversell")
+    name = chosen(settings.guard, environment=settings.environment)
+    guard = GUARDS[name]
+    take = with_fault(guard.take, settings.fault, environment=settings.environment)
+    if name != THE_PRODUCTS:
+        _log.warning("guard_is_not_the_products", guard=name, can_oversell=guard.oversells)
     measures = Measures()
     async with AsyncExitStack() as stack:
-        deciding = await _pool(stack, settings, "booking-batcher", DECIDING_CONNECTIONS_MAX)
+        deciding = await _pool(
+            stack, settings, "booking-batcher", guard.in_flight_max + SPARE_CONNECTIONS
+        )
         others = await _pool(stack, settings, "booking-api", OTHER_CONNECTIONS_MAX)
         async with others.acquire() as connection:
             await refuse_unsafe(connection, environment=settings.environment, role=ROLE)
@@ -70,6 +73,8 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
         batcher = Batcher(
             take,
             Attempts(deciding, on_rerun=measures.rerun),
+            batch_size_max=guard.batch_size_max,
+            in_flight_max=guard.in_flight_max,
             on_batch=measures.batch,
             on_accepted=wake.ring,
         )
@@ -78,7 +83,7 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
         upkeep = [
             Periodic("forget", lambda: records.forget_old(others), interval_s=FORGET_INTERVAL_S)
         ]
-        if sweeping and guard == THE_PRODUCTS:  # the other arms know no expiry
+        if sweeping and name == THE_PRODUCTS:  # the other arms know no expiry
             sweeper = Sweeper(others, batcher)
             upkeep.append(Periodic("sweep", sweeper.run_once, interval_s=INTERVAL_S))
         for work in upkeep:

@@ -1,6 +1,6 @@
 """Runs one deciding call until it is decided, and says what is known when it cannot be.
 
-Every deciding call is one transaction in one statement, and carries the ids of its commands, so
+Every deciding call is one transaction (the product's in one statement) and carries the ids of its commands, so
 running it again is always safe: what happened is found again by id, what did not happen is decided
 anew or refused as past its deadline. Driver errors are translated here and nowhere else.
 """
@@ -29,7 +29,13 @@ DecidingCall = Callable[[asyncpg.Connection], Awaitable[Answered]]
 
 _log = structlog.get_logger(__name__)
 
+
+class TransactionConflict(Exception):
+    """A guard of the laboratory has seen that somebody else was faster, and has rolled back."""
+
+
 NOTHING_HAPPENED = (
+    TransactionConflict,
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,

@@ -1,21 +1,65 @@
 """The guards of the write side: who decides whether units are taken.
 
-The product has one. The others exist for the laboratory, which shows what each lets through; they
-are chosen by BOOKING_GUARD and refused outside it.
+The product has one, which decides whole batches. The others exist for the laboratory, which shows
+what each costs and what it lets through; they are chosen by BOOKING_GUARD and refused outside it.
 """
 
 from collections.abc import Mapping
 
-from booking.batcher import Take
+import asyncpg
+from msgspec import Struct
+
+from booking.batcher import BATCH_SIZE_MAX, Take
 from booking.edge.failures import Misconfigured
-from booking.guards import conditional_write, unguarded
+from booking.guards import (
+    advisory_lock_then_count,
+    conditional_write,
+    conditional_write_singly,
+    expected_version,
+    laboratory,
+    lock_then_count_repeatable_read,
+    row_lock_then_count,
+    row_per_unit,
+    serializable,
+    trust_the_view,
+    unguarded,
+)
 
 THE_PRODUCTS = "conditional_write"
-UNGUARDED = "unguarded"
+IN_FLIGHT_MAX = 16
+"""Transactions at a time where each decides one command: enough for a commit to be shared by many on
+different slots, and few enough for a default Postgres beside everything else."""
 
-GUARDS: Mapping[str, Take] = {
-    THE_PRODUCTS: conditional_write.take,
-    UNGUARDED: unguarded.take,
+
+class Guard(Struct, frozen=True, kw_only=True):
+    """A way to decide, and how the batcher and the database are set up for it."""
+
+    take: Take
+    batch_size_max: int = 1
+    in_flight_max: int = IN_FLIGHT_MAX
+    oversells: bool = False
+    """Shown only without the last line of defence, which `booking up` then removes."""
+    needs: str | None = None
+    """Its file of `schema/laboratory`."""
+
+
+GUARDS: Mapping[str, Guard] = {
+    THE_PRODUCTS: Guard(
+        take=conditional_write.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1
+    ),
+    "conditional_write_singly": Guard(take=conditional_write_singly.take),
+    "expected_version": Guard(take=expected_version.take),
+    "row_lock_then_count": Guard(take=row_lock_then_count.take, needs=laboratory.CLAIMS),
+    "advisory_lock_then_count": Guard(take=advisory_lock_then_count.take, needs=laboratory.CLAIMS),
+    "lock_then_count_repeatable_read": Guard(
+        take=lock_then_count_repeatable_read.take, needs=laboratory.CLAIMS, oversells=True
+    ),
+    "serializable": Guard(take=serializable.take),
+    "row_per_unit": Guard(take=row_per_unit.take, needs=laboratory.UNITS),
+    "trust_the_view": Guard(take=trust_the_view.take, needs=laboratory.VIEW, oversells=True),
+    "unguarded": Guard(
+        take=unguarded.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, oversells=True
+    ),
 }
 
 
@@ -37,3 +81,17 @@ def chosen(name: str | None, *, environment: str) -> str:
             "or set BOOKING_ENVIRONMENT=laboratory."
         )
     return name
+
+
+async def prepare(connection: asyncpg.Connection, guard: Guard, *, last_line: bool) -> None:
+    """Make what a guard of the laboratory needs; with the owner's rights, any number of times.
+
+    Without `last_line` the constraint goes that would stop a guard from overselling.
+
+    Raises:
+        Misconfigured: the database does not hold what the guard builds on.
+    """
+    if guard.needs:
+        await laboratory.apply(connection, guard.needs)
+    if guard.oversells and not last_line:
+        await laboratory.remove_the_last_line(connection)

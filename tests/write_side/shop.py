@@ -13,7 +13,7 @@ import httpx
 
 from booking.app import open_part
 from booking.edge.serving import bind, http_app, serve, url_of
-from booking.guards.unguarded import remove_the_last_line
+from booking.guards.laboratory import remove_the_last_line
 from booking.settings import Settings
 
 ADA = "0190c2a0-0000-7000-8000-00000000000a"

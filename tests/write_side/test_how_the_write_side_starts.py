@@ -19,7 +19,7 @@ from booking.edge.failures import Misconfigured
 from booking.edge.problems import PROBLEMS as OF_THE_EDGE
 from booking.events.subjects import WAKE
 from booking.faults import DatabaseUnavailable, Draining, NotDecided, QueueFull
-from booking.guards.unguarded import remove_the_last_line
+from booking.guards.laboratory import remove_the_last_line
 from booking.rejections import REJECTIONS
 from booking.settings import Settings
 
