@@ -5,6 +5,10 @@ from uuid import uuid4
 import pytest
 from shop import ADA, BOB, all_at_once, an_evening, open_shop
 
+from booking.app import ROLE
+from booking.edge.database import open_pool
+from booking.guards import records
+
 KEPT = ("location", "etag", "consistency-token", "content-type", "cache-control")
 
 
@@ -152,3 +156,25 @@ async def test_a_lost_answer_is_found_by_its_key(shop):
 async def test_a_key_under_which_nothing_was_accepted_is_not_found(shop, key):
     answer = await shop.http.get(f"/v1/commands/{key}")
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/command-not-found")
+
+
+async def test_records_are_kept_for_a_day_from_when_they_were_made_and_then_forgotten(
+    shop, database_url, monkeypatch
+):
+    monkeypatch.setattr(records, "FORGOTTEN_AT_ONCE_MAX", 2)
+    slot = await shop.slot(10)
+    bookings = [(await shop.take(slot, key=f"old-{n}")).json()["booking_id"] for n in range(5)]
+    await shop.database.execute(
+        "UPDATE booking.command_record SET recorded_at = recorded_at - interval '2 days', "
+        "kept_since = kept_since - make_interval(hours => 23, mins => 59) - "
+        "CASE WHEN command_id < 'old-3' THEN interval '2 minutes' ELSE interval '0' END "
+        "WHERE command_id LIKE 'old-%'"
+    )
+    async with await open_pool(
+        database_url, role=ROLE, name="upkeep", size_max=1, statement_timeout_ms=4000
+    ) as pool:
+        assert await records.forget_old(pool) == 3
+        assert await records.forget_old(pool) == 0
+    found = [(await shop.http.get(f"/v1/commands/old-{n}")).status_code for n in range(5)]
+    assert found == [404, 404, 404, 200, 200]
+    assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == len(bookings)

@@ -279,3 +279,15 @@ async def test_a_draining_batcher_refuses_new_commands_and_decides_those_it_has(
         desk.book(slot)
     await desk.batcher.stop()
     assert await outcomes(futures) == ["accepted"] * 5
+
+
+async def test_a_herd_on_a_sold_out_slot_costs_few_calls_and_writes_nothing(shop, desk):
+    slot = await shop.slot(1)
+    await shop.booked(slot)
+    written = 'SELECT xmin::text, ctid::text, "position" FROM booking.log_head'
+    before = await shop.database.fetchrow(written)
+    answers = await outcomes([desk.book(slot) for _ in range(1000)])
+    assert answers == ["capacity-exceeded"] * 1000
+    assert len(desk.guard.batches) <= 1000 / 50
+    assert await shop.database.fetchrow(written) == before
+    assert await shop.database.fetchval("SELECT count(*) FROM booking.booking") == 1

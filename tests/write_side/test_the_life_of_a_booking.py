@@ -72,6 +72,15 @@ async def test_each_command_from_each_state(shop, state, verb):
     await shop.assert_books_agree()
 
 
+async def test_the_table_people_read_is_the_one_the_database_decides_by(shop):
+    decided_by = {}
+    for kind, before, after in await shop.database.fetch(
+        "SELECT kind, before, after FROM booking.transition WHERE before IS NOT NULL"
+    ):
+        decided_by.setdefault(kind, {})[before] = after
+    assert decided_by == TRANSITIONS
+
+
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_repeat_without_a_key_is_byte_equal_as_long_as_nothing_else_happened(shop, verb):
     booking = await in_state(shop, "held")

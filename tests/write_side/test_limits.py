@@ -1,0 +1,169 @@
+"""What one booking and one customer may have of a slot holds however it is asked for."""
+
+from functools import partial
+from itertools import cycle
+from uuid import uuid4
+
+import pytest
+from shop import ADA, BOB, all_at_once, open_shop
+
+COUNTED = """
+SELECT l.slot_id, b.customer_id, sum(l.units)::int AS units
+FROM booking.booking AS b JOIN booking.booking_line AS l USING (booking_id)
+JOIN booking.slot AS s USING (slot_id) JOIN booking.resource AS r USING (resource_id)
+WHERE b.state IN ('held', 'confirmed') AND r.units_per_customer_max IS NOT NULL
+GROUP BY l.slot_id, b.customer_id
+"""
+
+
+async def units_of(shop, customer, slot):
+    """What a customer has of a slot in live bookings; the kept count must say the same."""
+    counted = {(str(s), str(c)): units for s, c, units in await shop.database.fetch(COUNTED)}
+    kept = {
+        (str(s), str(c)): units
+        for s, c, units in await shop.database.fetch(
+            "SELECT slot_id, customer_id, units FROM booking.customer_use WHERE units > 0"
+        )
+    }
+    assert kept == counted
+    return counted.get((slot, customer), 0)
+
+
+async def move(shop, booking, lines):
+    body = {"lines": [{"slot_id": slot, "units": units} for slot, units in lines.items()]}
+    return await shop.post(
+        f"/v1/bookings/{booking}/reschedule", body, key=str(uuid4()), if_match="*"
+    )
+
+
+async def transfer(shop, booking, customer):
+    return await shop.post(f"/v1/bookings/{booking}/transfer", {"customer_id": customer})
+
+
+def slug(answer):
+    return answer.json()["type"].removeprefix("/problems/")
+
+
+async def test_one_customer_on_fifty_connections_at_two_processes_gets_what_one_may_have(
+    shop, database_url
+):
+    async with open_shop(database_url) as other:
+        slot = await shop.slot(100, units_per_customer_max=5)
+        who = cycle((shop, other))
+        answers = await all_at_once([partial(next(who).take, slot) for _ in range(50)])
+        assert sorted(a.status_code for a in answers) == [201] * 5 + [409] * 45
+        assert {slug(a) for a in answers if a.status_code == 409} == {"customer-limit-exceeded"}
+        assert await units_of(shop, ADA, slot) == 5
+        await shop.assert_books_agree()
+
+
+async def test_neither_transfers_nor_reschedules_lead_around_the_limit(shop, database_url):
+    async with open_shop(database_url) as other:
+        there, here = await shop.slots(2, capacity=100, units_per_customer_max=6)
+        hers = [await shop.booked(there) for _ in range(6)]
+        others = [
+            (await shop.take(here, customer=str(uuid4()))).json()["booking_id"] for _ in range(15)
+        ]
+        who = cycle((shop, other))
+        orders = [
+            *(partial(move, next(who), booking, {here: 1}) for booking in hers),
+            *(partial(transfer, next(who), booking, ADA) for booking in others),
+            *(partial(next(who).take, here) for _ in range(15)),
+        ]
+        answers = await all_at_once(orders)
+        assert {a.status_code for a in answers} <= {200, 201, 409}
+        assert sum(a.status_code < 300 for a in answers) == 6
+        assert {slug(a) for a in answers if a.status_code == 409} == {"customer-limit-exceeded"}
+        assert await units_of(shop, ADA, here) == 6
+        await shop.assert_books_agree()
+
+
+async def test_the_refusal_says_what_the_customer_has_and_may_have(shop):
+    slot = await shop.slot(10, units_per_customer_max=3)
+    await shop.booked({slot: 2})
+    refusal = await shop.take({slot: 2})
+    assert refusal.json()["lines"] == [{"slot_id": slot, "requested": 2, "used": 2, "limit": 3}]
+    assert (await shop.take({slot: 3}, customer=BOB)).status_code == 201
+
+
+@pytest.mark.parametrize("verb", ["release", "cancel"])
+async def test_what_a_customer_gives_back_may_be_taken_again(shop, verb):
+    slot = await shop.slot(10, units_per_customer_max=2)
+    booking = await shop.held({slot: 2})
+    assert (await shop.take(slot)).status_code == 409
+    await shop.order(verb, booking)
+    assert (await shop.take({slot: 2})).status_code == 201
+    assert await units_of(shop, ADA, slot) == 2
+
+
+async def test_a_transfer_counts_for_the_new_customer_and_no_longer_for_the_old(shop):
+    slot = await shop.slot(10, units_per_customer_max=2)
+    booking = await shop.booked({slot: 2})
+    assert (await transfer(shop, booking, BOB)).status_code == 200
+    assert (await units_of(shop, ADA, slot), await units_of(shop, BOB, slot)) == (0, 2)
+    second = (await shop.take({slot: 1})).json()["booking_id"]
+    refusal = await transfer(shop, second, BOB)
+    assert (refusal.status_code, slug(refusal)) == (409, "customer-limit-exceeded")
+
+
+async def test_a_reschedule_counts_what_it_adds_only(shop):
+    slot, next_slot = await shop.slots(2, capacity=10, units_per_customer_max=4)
+    booking = await shop.booked({slot: 4})
+    moved = await move(shop, booking, {slot: 3, next_slot: 4})
+    assert moved.status_code == 200
+    assert (await move(shop, booking, {next_slot: 5})).status_code == 409
+    assert (await units_of(shop, ADA, slot), await units_of(shop, ADA, next_slot)) == (3, 4)
+
+
+async def test_a_limit_that_comes_later_counts_what_customers_have_already(shop):
+    resource = await shop.resource()
+    (slot,) = await shop.slots(1, capacity=10, resource=resource)
+    await shop.booked({slot: 3})
+    policy = {
+        "hold_seconds": 900,
+        "units_per_booking_max": None,
+        "units_per_customer_max": 4,
+        "overbooking_units": 0,
+    }
+    path = f"/v1/resources/{resource}/policy"
+    assert (await shop.post(path, policy, if_match='"1"')).status_code == 200
+    assert (await shop.take({slot: 2})).status_code == 409
+    assert (await shop.take(slot)).status_code == 201
+    assert await units_of(shop, ADA, slot) == 4
+    lower = await shop.post(path, policy | {"units_per_customer_max": 2}, if_match='"2"')
+    assert lower.json()["policy"]["units_per_customer_max"] == 2
+    assert (await shop.take(slot)).json()["lines"][0]["used"] == 4
+    without = policy | {"units_per_customer_max": None}
+    assert (await shop.post(path, without, if_match='"3"')).status_code == 200
+    assert (await shop.take({slot: 5})).status_code == 201
+    assert (await shop.post(path, policy, if_match='"4"')).status_code == 200
+    assert await units_of(shop, ADA, slot) == 9
+
+
+async def test_one_booking_gets_no_more_of_a_slot_than_it_may_also_in_several_lines(shop):
+    one, two = await shop.slots(2, capacity=10, units_per_booking_max=2)
+    assert (await shop.take({one: 2, two: 2})).status_code == 201
+    body = {
+        "mode": "book",
+        "customer_id": ADA,
+        "lines": [{"slot_id": one, "units": 2}, {"slot_id": one, "units": 1}],
+    }
+    refusal = await shop.post("/v1/bookings", body, key="b-1")
+    assert (refusal.status_code, slug(refusal)) == (409, "booking-limit-exceeded")
+    assert refusal.json()["lines"] == [{"slot_id": one, "requested": 3, "limit": 2}]
+    assert (await shop.take({one: 2})).status_code == 201
+
+
+async def test_of_several_reasons_the_first_is_told_closed_then_limits_then_capacity(shop):
+    limits = {"units_per_booking_max": 3, "units_per_customer_max": 2}
+    slots = sorted(await shop.slots(4, capacity=1, **limits))
+    (plain,) = await shop.slots(1, capacity=1)
+    await shop.post(f"/v1/slots/{slots[3]}/close", if_match="*")
+    for lines, expected in (
+        ({plain: 2, slots[0]: 3, slots[1]: 4, slots[3]: 1}, "slot-closed"),
+        ({plain: 2, slots[0]: 3, slots[1]: 4}, "booking-limit-exceeded"),
+        ({plain: 2, slots[0]: 3}, "customer-limit-exceeded"),
+        ({plain: 2, slots[0]: 2}, "capacity-exceeded"),
+    ):
+        refusal = await shop.take(lines)
+        assert (refusal.status_code, slug(refusal)) == (409, expected)
