@@ -256,7 +256,10 @@ BEGIN
             END)::json
     FROM unnest(decisions) AS d
     JOIN (SELECT c.ordinal,
-                 CASE WHEN count(DISTINCT c.resource_id) = 1
+                 -- of the slots it touches; of its lines, if it touches none
+                 CASE WHEN count(DISTINCT c.resource_id) FILTER (WHERE c.version IS NOT NULL) = 1
+                      THEN (array_agg(c.resource_id) FILTER (WHERE c.version IS NOT NULL))[1]
+                      WHEN count(c.version) = 0 AND count(DISTINCT c.resource_id) = 1
                       THEN (array_agg(c.resource_id))[1] END AS resource_id,
                  array_remove(array_agg(CASE WHEN c.version IS NOT NULL THEN c.slot_id END
                                         ORDER BY c.slot_id), NULL) AS slot_ids,
@@ -295,12 +298,14 @@ BEGIN
         FROM unnest(decisions) AS d CROSS JOIN LATERAL booking.booking_as_it_is(d.booking_id) AS it
         WHERE d.event_number IS NULL AND d.booking_id IS NOT NULL
         UNION ALL
-        -- a slot, changed or as it is: known up to the end of this transaction
+        -- a slot, changed or as it is after the events before
         SELECT d.ordinal, d.caller, d.command_id, d.fingerprint, d.kind, 200, NULL, d.version,
-               numbers.before_first + coalesce(d.event_number, events), numbers.recorded_at,
+               numbers.before_first + d.so_far, numbers.recorded_at,
                format('%s,"position":%s}', booking.json_slot(c, s.starts_at, s.ends_at),
-                      numbers.before_first + coalesce(d.event_number, events))
-        FROM unnest(decisions) AS d JOIN unnest(changes) AS c USING (ordinal)
+                      numbers.before_first + d.so_far)
+        FROM (SELECT *, coalesce(max(event_number) OVER (ORDER BY ordinal), 0) AS so_far
+              FROM unnest(decisions)) AS d
+        JOIN unnest(changes) AS c USING (ordinal)
         JOIN booking.slot AS s ON s.slot_id = c.slot_id
         WHERE d.booking_id IS NULL
           AND s.slot_id = ANY (ARRAY(SELECT slot_id FROM unnest(changes)))

@@ -436,7 +436,7 @@ BEGIN
                     slot_ids[i], CASE worst WHEN 3 THEN customer END, moment,
                     claimed || expired || c.booking_id, short_by) END;
                 IF more = '{}' THEN
-                    IF worst > 3 AND c.kind <> 'RescheduleBooking' THEN
+                    IF worst > 3 AND NOT c.known THEN  -- its own hold is no help to itself alone
                         barren := barren || slot_ids[i];
                     END IF;
                     enough := false;

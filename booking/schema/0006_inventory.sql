@@ -5,24 +5,26 @@
 
 SET LOCAL ROLE booking_owner;
 
--- The answer to a command whose id was seen before, or no row.
-CREATE FUNCTION booking.replay(command booking.command) RETURNS SETOF booking.answer
-LANGUAGE sql STABLE AS $$
-    SELECT command.ordinal,
-           CASE WHEN r.fingerprint = command.fingerprint
-                THEN 'replayed' ELSE 'idempotency-key-reused' END,
-           CASE WHEN r.fingerprint = command.fingerprint THEN r.status ELSE 422 END,
-           CASE WHEN r.fingerprint = command.fingerprint THEN r.answer ELSE '{}' END,
-           r.location, r.etag, r.epoch, r."position", r.recorded_at
-    FROM booking.recall(command.caller, command.command_id) AS r
-$$;
-
 -- A refusal together with where the log stands.
 CREATE FUNCTION booking.refuse(command booking.command, slug text, status integer, members text)
 RETURNS SETOF booking.answer LANGUAGE sql STABLE AS $$
     SELECT command.ordinal, slug, status, members, NULL, NULL::bigint, head.epoch, head."position",
            greatest(head.recorded_at, transaction_timestamp())
     FROM booking.log_head AS head
+$$;
+
+-- The answer to a command whose id was seen before, or no row.
+CREATE FUNCTION booking.replay(command booking.command) RETURNS SETOF booking.answer
+LANGUAGE sql STABLE AS $$
+    SELECT command.ordinal, 'replayed', r.status, r.answer, r.location, r.etag, r.epoch,
+           r."position", r.recorded_at
+    FROM booking.recall(command.caller, command.command_id) AS r
+    WHERE r.fingerprint = command.fingerprint
+    UNION ALL
+    SELECT refusal.*
+    FROM booking.recall(command.caller, command.command_id) AS r
+    CROSS JOIN booking.refuse(replay.command, 'idempotency-key-reused', 422, '{}') AS refusal
+    WHERE r.fingerprint <> command.fingerprint
 $$;
 
 -- Keep the answer of an accepted command, and give it.
