@@ -241,13 +241,13 @@ class Undecided(Rejection, frozen=True, kw_only=True):
 
 
 class NotInThisArm(Rejection, frozen=True, kw_only=True):
-    """The laboratory's unguarded arm knows new bookings only."""
+    """The laboratory's guards place, book, release and cancel only."""
 
     slug = "not-in-this-arm"
 
     def sentence(self) -> str:
         """Says so."""
-        return "The unguarded arm of the experiment takes new bookings only."
+        return "This arm of the experiment only places, books, releases and cancels."
 
 
 REJECTIONS: Mapping[str, type[Rejection]] = {

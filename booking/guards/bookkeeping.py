@@ -6,7 +6,6 @@ in one function, `grant`, which is asked slot by slot; so arms differ in the gua
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -17,34 +16,10 @@ from msgspec import json
 
 from booking.attempts import CALL_TIMEOUT_S
 from booking.commands.command import Command, Decision
-from booking.guards.eligibility import EVENTS, TAKING, Booking, Facts, Refusal, refusal
+from booking.guards.eligibility import Refusal, refusal
+from booking.guards.facts import EVENTS, Booking, Facts, look_up
 from booking.model import TRANSITIONS
 
-LOOK = """
-SELECT clock_timestamp() AS moment, b.version AS version_of_its_id, earlier.fingerprint,
-       earlier.status, earlier.answer, earlier.location, earlier.etag, earlier.epoch,
-       earlier."position", earlier.recorded_at
-FROM unnest($1::text[], $2::text[], $3::uuid[]) WITH ORDINALITY
-    AS asked(caller, command_id, booking_id, ordinal)
-LEFT JOIN LATERAL booking.recall(asked.caller, asked.command_id) AS earlier ON true
-LEFT JOIN booking.booking AS b ON b.booking_id = asked.booking_id
-ORDER BY asked.ordinal
-"""
-# Locked, so that a booking leaves its state once.
-BOOKINGS = """
-SELECT booking_id, customer_id, state, version, expires_at
-FROM booking.booking WHERE booking_id = ANY ($1) ORDER BY booking_id FOR NO KEY UPDATE
-"""
-LINES = """
-SELECT booking_id, slot_id, units
-FROM booking.booking_line WHERE booking_id = ANY ($1) ORDER BY slot_id
-"""
-SLOTS = """
-SELECT s.slot_id, s.version, s.state = 'open' AND s.ends_at > clock_timestamp() AS on_sale,
-       r.hold_seconds, r.units_per_booking_max, r.units_per_customer_max
-FROM booking.slot AS s JOIN booking.resource AS r USING (resource_id)
-WHERE s.slot_id = ANY ($1)
-"""
 COUNT_UNITS = """
 UPDATE booking.slot SET held = held + $2, confirmed = confirmed + $3, version = version + 1
 WHERE slot_id = $1
@@ -119,11 +94,12 @@ async def keep(
     refusals: list[tuple[int, Refusal]] = []
     entries: list[tuple[int, Command, _Entry]] = []
     async with asyncio.timeout(CALL_TIMEOUT_S), connection.transaction(isolation=isolation):
-        records = await _recall(connection, commands)
-        facts = await _look_up(connection, commands, records)
-        for ordinal, command in enumerate(commands):
-            decided = _known(ordinal, command, records[ordinal]) or await _decide(
-                connection, command, facts[ordinal], grant
+        facts = await look_up(connection, commands)
+        for ordinal, (command, known) in enumerate(zip(commands, facts, strict=True)):
+            decided = (
+                await _decide(connection, command, known, grant)
+                if known.earlier is None
+                else _repeat(ordinal, command, known.earlier)
             )
             match decided:
                 case Decision():
@@ -147,55 +123,12 @@ async def count_units(connection: asyncpg.Connection, move: Move) -> asyncpg.Rec
     return row
 
 
-async def _recall(
-    connection: asyncpg.Connection, commands: Sequence[Command]
-) -> list[asyncpg.Record]:
-    return await connection.fetch(
-        LOOK,
-        [command.call.caller for command in commands],
-        [command.call.command_id for command in commands],
-        [command.booking_id for command in commands],
-    )
-
-
-def _known(ordinal: int, command: Command, record: asyncpg.Record) -> Decision | Refusal | None:
+def _repeat(ordinal: int, command: Command, earlier: asyncpg.Record) -> Decision | Refusal:
     """The stored answer, or a refusal to answer another question under its key."""
-    if record["fingerprint"] is None:
-        return None
-    if record["fingerprint"] != command.call.fingerprint:
+    if earlier["fingerprint"] != command.call.fingerprint:
         return Refusal("idempotency-key-reused", 422)
     columns = ("status", "answer", "location", "etag", "epoch", "position", "recorded_at")
-    return Decision(ordinal, "replayed", *(record[column] for column in columns))
-
-
-async def _look_up(
-    connection: asyncpg.Connection,
-    commands: Sequence[Command],
-    records: Sequence[asyncpg.Record],
-) -> list[Facts]:
-    """Everything else that is judged, in as few statements as the commands need."""
-    bookings: dict[UUID | None, Booking] = {}
-    existing = [c.booking_id for c in commands if c.kind in EVENTS and c.kind not in TAKING]
-    if existing:
-        lines: dict[UUID, list[tuple[UUID, int]]] = defaultdict(list)
-        locked = await connection.fetch(BOOKINGS, existing)
-        for line in await connection.fetch(LINES, existing):
-            lines[line["booking_id"]].append((line["slot_id"], line["units"]))
-        for row in locked:
-            bookings[row["booking_id"]] = Booking(
-                row["customer_id"],
-                row["state"],
-                row["version"],
-                row["expires_at"],
-                lines[row["booking_id"]],
-            )
-    wanted = {slot_id for command in commands for slot_id, _ in command.lines}
-    wanted |= {slot_id for booking in bookings.values() for slot_id, _ in booking.lines}
-    slots = {slot["slot_id"]: slot for slot in await connection.fetch(SLOTS, wanted)}
-    return [
-        Facts(record["moment"], record["version_of_its_id"], bookings.get(c.booking_id), slots)
-        for c, record in zip(commands, records, strict=True)
-    ]
+    return Decision(ordinal, "replayed", *(earlier[column] for column in columns))
 
 
 async def _decide(

@@ -2,28 +2,18 @@
 
 Pure, and in the product's order, so that the same request is refused for the same reason in every
 arm. Arms place, book, release and cancel. Other commands, and slots with a limit per customer, are
-`not-in-this-arm`.
+`not-in-this-arm`; so is expiry: a hold keeps its units until it is released or cancelled.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from typing import NamedTuple
-from uuid import UUID
 
 import asyncpg
 from msgspec import json
 
 from booking.commands.command import Command
+from booking.guards.facts import EVENTS, TAKING, Facts
 from booking.model import TRANSITIONS
-
-TAKING = frozenset({"PlaceHold", "BookNow"})
-EVENTS = {
-    "PlaceHold": "HoldPlaced",
-    "BookNow": "BookingConfirmed",
-    "ReleaseHold": "HoldReleased",
-    "CancelBooking": "BookingCancelled",
-}
-"""What an arm can be asked, and the event it becomes."""
 
 
 class Refusal(NamedTuple):
@@ -33,26 +23,6 @@ class Refusal(NamedTuple):
     status: int
     members: str = "{}"
     etag: int | None = None
-
-
-class Booking(NamedTuple):
-    """A booking that exists, locked."""
-
-    customer_id: UUID
-    state: str
-    version: int
-    expires_at: datetime | None
-    lines: Sequence[tuple[UUID, int]]
-
-
-class Facts(NamedTuple):
-    """What was looked up for one command before its guard is asked."""
-
-    moment: datetime
-    version_of_its_id: int | None
-    """Of the booking that has the id already, which a new booking names."""
-    booking: Booking | None
-    slots: Mapping[UUID, asyncpg.Record]
 
 
 def refusal(command: Command, facts: Facts) -> Refusal | None:

@@ -21,7 +21,7 @@ from booking.commands.command import Command, Decision
 from booking.guards.advisory_lock_then_count import LOCK
 from booking.guards.bookkeeping import Move, Short, count_units, keep, new_moves
 from booking.guards.claims import claim
-from booking.guards.eligibility import TAKING
+from booking.guards.facts import TAKING
 
 # Of a booking that was refused, or whose key was known: then it never came to be.
 DROP_CLAIMS_WITHOUT_A_BOOKING = """

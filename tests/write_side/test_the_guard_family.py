@@ -17,13 +17,16 @@ from eventually import eventually
 from shop import Shop, all_at_once, open_shop
 from test_the_last_units import assert_every_refusal_was_honest
 
+from booking.all_in_one import migrate_both_sides
 from booking.attempts import TransactionConflict
 from booking.commands import Call, Command, Decision
+from booking.edge.failures import Misconfigured
 from booking.embedded.postgres import Postgres, create_database
 from booking.guards import (
     GUARDS,
     THE_PRODUCTS,
     advisory_lock_then_count,
+    chosen,
     conditional_write_singly,
     prepare,
     row_lock_then_count,
@@ -460,3 +463,43 @@ async def test_the_last_line_of_defence_still_stops_a_guard_that_does_not(
         faults = {a.json()["constraint"] for a in answers if a.status_code == 500}
         assert faults <= {"slot_never_oversold"}
         await shop.assert_books_agree()
+
+
+# Where they may run.
+
+
+@pytest.mark.parametrize("guard", OF_THE_LABORATORY)
+def test_outside_the_laboratory_there_is_no_guard_but_the_products(guard):
+    for environment in ("production", "development"):
+        with pytest.raises(Misconfigured, match=f"BOOKING_GUARD={guard} is for experiments"):
+            chosen(guard, environment=environment)
+    assert chosen(guard, environment="laboratory") == guard
+    assert chosen(None, environment="production") == THE_PRODUCTS
+
+
+async def test_migrating_makes_a_guards_own_tables_when_it_is_chosen_and_else_makes_none(
+    empty_database_url,
+):
+    async def tables(**settings: str) -> set[str]:
+        await migrate_both_sides(
+            {
+                "BOOKING_MIGRATION_DATABASE_URL": empty_database_url,
+                "BOOKING_DATABASE_URL": empty_database_url,
+                "BOOKING_NATS_URL": "nats://127.0.0.1:1",
+                **settings,
+            }
+        )
+        connection = await asyncpg.connect(empty_database_url)
+        rows = await connection.fetch(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'laboratory'"
+        )
+        await connection.close()
+        return {row["tablename"] for row in rows}
+
+    assert await tables() == set()
+    with pytest.raises(Misconfigured, match="BOOKING_GUARD"):
+        await tables(BOOKING_GUARD="row_per_unit")
+    experiment = {"BOOKING_ENVIRONMENT": "laboratory"}
+    assert await tables(BOOKING_GUARD="unguarded", **experiment) == set()
+    assert await tables(BOOKING_GUARD="row_lock_then_count", **experiment) == {"claim"}
+    assert await tables(BOOKING_GUARD="row_per_unit", **experiment) == {"claim", "unit"}
