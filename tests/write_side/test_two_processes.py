@@ -36,10 +36,23 @@ def a_stay(nights):
     return tuple((UUID(n), CHANCE.randint(1, 2)) for n in CHANCE.sample(nights, 4))
 
 
-KINDS = """
-PlaceHold BookNow PlaceHold BookNow ConfirmBooking ReleaseHold CancelBooking ExtendHold ExpireHold
-RescheduleBooking TransferBooking ResizeSlot CloseSlot ReopenSlot ReopenSlot
-""".split()
+KINDS = [
+    "PlaceHold",
+    "BookNow",
+    "PlaceHold",
+    "BookNow",
+    "ConfirmBooking",
+    "ReleaseHold",
+    "CancelBooking",
+    "ExtendHold",
+    "ExpireHold",
+    "RescheduleBooking",
+    "TransferBooking",
+    "ResizeSlot",
+    "CloseSlot",
+    "ReopenSlot",
+    "ReopenSlot",
+]
 
 
 def an_order(nights, customers, bookings):
