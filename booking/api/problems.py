@@ -187,8 +187,8 @@ PROBLEMS = table_of(
         slug="not-in-this-arm",
         title="Not part of this experiment",
         status=501,
-        meaning="The process runs with the laboratory's unguarded variant, which knows new "
-        "bookings only.",
+        meaning="The process runs with a guard of the laboratory, which places, books, releases "
+        "and cancels only, without limits per customer and without expiry.",
         remedy="Unset BOOKING_GUARD.",
     ),
 )
