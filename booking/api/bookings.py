@@ -39,6 +39,7 @@ OF_NEW = {
     "scopes": SCOPES,
     "headers": headers.with_key,
     "request_headers": headers.OF_EVERY_COMMAND,
+    "required_headers": (headers.KEY,),
     "response_headers": headers.ANSWERED_NEW,
     "answers": {201: BookingShown},
     "problems": (
@@ -59,11 +60,12 @@ OF_EXISTING = {
 }
 OF_EXTENSION = OF_EXISTING | {
     "headers": headers.with_key,
+    "required_headers": (headers.KEY,),
     "problems": (*UNCHANGED, "idempotency-key-missing", "hold-too-long"),
 }
 OF_RESCHEDULE = OF_EXISTING | {
     "headers": headers.with_key_and_version,
-    "request_headers": headers.OF_VERSION_NEEDED,
+    "required_headers": (headers.KEY, headers.VERSION),
     "problems": (
         *UNCHANGED,
         "idempotency-key-missing",

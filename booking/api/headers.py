@@ -22,9 +22,8 @@ OF_EVERY_COMMAND = {
 OF_EXISTING = OF_EVERY_COMMAND | {
     "If-Match": 'The version the command is meant for, such as "7"; or a list, or *.'
 }
-OF_VERSION_NEEDED = OF_EVERY_COMMAND | {
-    "If-Match": 'Required: the version the command is meant for, such as "7"; or a list, or *.'
-}
+KEY = "Idempotency-Key"
+VERSION = "If-Match"
 ANSWERED = {
     "Consistency-Token": "The position of the answer, for reading one's own writes.",
     "Idempotent-Replayed": "true, when the answer is the one this key was given before.",

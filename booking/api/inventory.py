@@ -27,6 +27,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             "scopes": SCOPES,
             "headers": headers.with_key,
             "request_headers": headers.OF_EVERY_COMMAND,
+            "required_headers": (headers.KEY,),
             "response_headers": headers.ANSWERED_NEW,
             "answers": {201: ResourceShown},
             "problems": ("idempotency-key-missing", "already-exists", *UNDECIDED),
@@ -48,7 +49,8 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         opt={
             "scopes": SCOPES,
             "headers": headers.with_version,
-            "request_headers": headers.OF_VERSION_NEEDED,
+            "request_headers": headers.OF_EXISTING,
+            "required_headers": (headers.VERSION,),
             "response_headers": headers.ANSWERED_ENTITY,
             "answers": {200: ResourceShown},
             "problems": (
@@ -78,6 +80,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
             "scopes": SCOPES,
             "headers": headers.with_key,
             "request_headers": headers.OF_EVERY_COMMAND,
+            "required_headers": (headers.KEY,),
             "response_headers": headers.ANSWERED,
             "answers": {201: SlotsOpened},
             "problems": (

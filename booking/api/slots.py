@@ -22,7 +22,8 @@ UNCHANGED = ("slot-not-found", "precondition-required", "version-mismatch", *UND
 OF_SLOT = {
     "scopes": ("inventory:write",),
     "headers": headers.with_version,
-    "request_headers": headers.OF_VERSION_NEEDED,
+    "request_headers": headers.OF_EXISTING,
+    "required_headers": (headers.VERSION,),
     "response_headers": headers.ANSWERED_ENTITY,
     "answers": {200: SlotChanged},
     "problems": UNCHANGED,

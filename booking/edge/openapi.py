@@ -148,7 +148,13 @@ def _operation(
                 for name, kind, field in _parameters_of(facts)
             ),
             *(
-                {"name": name, "in": "header", "description": meaning, "schema": _TEXT}
+                {
+                    "name": name,
+                    "in": "header",
+                    "description": meaning,
+                    "required": name in facts.handler.opt.get("required_headers", ()),
+                    "schema": _TEXT,
+                }
                 for name, meaning in facts.handler.opt.get("request_headers", {}).items()
             ),
         ],

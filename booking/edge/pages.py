@@ -56,7 +56,7 @@ async def documentation(request: StrictRequest) -> Answer:
     return _page(page_of(_app(request).published.openapi_document))
 
 
-@get("/schema/openapi.json", opt={"public": True, "answers": {200: "application/json"}})
+@get("/schema/openapi.json", opt={"public": True, "answers": {200: dict[str, object]}})
 async def openapi_document(request: StrictRequest) -> Answer:
     """Give the OpenAPI 3.1 document."""
     return Answer(200, _app(request).published.openapi, _FOR_A_WHILE)

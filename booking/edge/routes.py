@@ -18,6 +18,7 @@ OPTIONS = frozenset(
         "public",
         "query",
         "request_headers",
+        "required_headers",
         "response_headers",
         "scopes",
     }
@@ -34,7 +35,8 @@ class RouteFacts:
     `parameters=("x",)`: further query parameters, which the handler reads itself.
     `headers=parse`: called as `parse(request)` before the body is decoded, see `StrictRequest`.
     For the documentation only: `answers={201: SomeStruct}` (None: no body; a `str`: another media type),
-    `problems=("slug",)`, `request_headers={"Name": "meaning"}`, `response_headers={"Name": "meaning"}`.
+    `problems=("slug",)`, `request_headers={"Name": "meaning"}`, `required_headers=("Name",)`,
+    `response_headers={"Name": "meaning"}`.
     """
 
     __slots__ = (
