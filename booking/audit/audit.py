@@ -16,12 +16,13 @@ from booking.audit.rows import Comparison
 from booking.edge.failures import Misconfigured
 
 EVENTS_MAX: Final = 2000
-"""A page of the log: 32 lines in each event are 16 MB, and still read in a fraction of a second."""
-ROWS_MAX: Final = 5000
+"""A page of the log: with 32 lines in each event that is 16 MB, still read in a fraction of a second."""
+ROWS_MAX: Final = 2000
 ROWS_MIN: Final = 50
 """A page that the server does not give in time is asked for again by halves, down to this."""
 STATEMENT_TIMEOUT_MS: Final = 2000
 """No snapshot of ours lives longer."""
+TOO_SLOW: Final = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 LAST_ID: Final = (1 << 128) - 1
 LAST_PAIR_OF_IDS: Final = (1 << 256) - 1
 
@@ -128,7 +129,7 @@ class _Audit:
             asked = self._events_max
             try:
                 page = await read.events(self._connection, fold.position, last, asked)
-            except asyncpg.QueryCanceledError as error:
+            except TOO_SLOW as error:
                 self._events_max = _half(asked, error)
                 continue
             for event in page:
@@ -157,7 +158,7 @@ class _Audit:
             self._heed_stop()
             try:
                 page = await read_page(self._connection, start, self._rows_max)
-            except asyncpg.QueryCanceledError as error:
+            except TOO_SLOW as error:
                 self._rows_max = _half(self._rows_max, error)
                 continue
             await self._fold_to(page.head)
@@ -178,10 +179,10 @@ class _Audit:
             raise Stopped
 
 
-def _half(rows: int, error: asyncpg.QueryCanceledError) -> int:
+def _half(rows: int, error: Exception) -> int:
     if rows <= ROWS_MIN:
         raise Misconfigured(
-            f"The database needs more than {STATEMENT_TIMEOUT_MS // 1000} s for {rows} rows: "
-            "run the audit when it has less to do."
+            f"The database does not give {rows} rows within {STATEMENT_TIMEOUT_MS // 1000} s, being busy "
+            "or locked by a migration: run the audit later."
         ) from error
     return max(rows // 2, ROWS_MIN)

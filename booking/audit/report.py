@@ -15,16 +15,16 @@ _SAYS: Final[Mapping[str, str]] = {
     "log": "the log folds to",
     "row": "its row says",
     "event": "the event says",
-    "expected": "by what came before it is",
+    "expected": "what came before makes it",
 }
 
 
 def sentences(report: Report) -> Iterator[str]:
     """Line by line, for people."""
     seen = (
-        f"{report.events:,} events, {report.resources:,} resources, {report.slots:,} slots, "
-        f"{report.bookings:,} bookings, {report.customer_uses:,} customers' uses "
-        f"in {report.seconds:.1f} s ({report.events_per_s:,} events/s)"
+        f"events {report.events:,}, resources {report.resources:,}, slots {report.slots:,}, "
+        f"bookings {report.bookings:,}, customers' uses {report.customer_uses:,}; "
+        f"{report.seconds:.1f} s, {report.events_per_s:,} events/s"
     )
     if report.verdict == "valid":
         yield f"The books agree up to position {report.position:,}."
@@ -51,7 +51,9 @@ def _sentence(witness: Witness) -> str:
 
 
 def _facts(facts: Mapping[str, object]) -> str:
-    return ", ".join(f"{name} {_word(fact)}" for name, fact in facts.items()) or "nothing else"
+    if "there" in facts:
+        return "it is there" if facts["there"] else "it is not there"
+    return ", ".join(f"{name} {_word(fact)}" for name, fact in facts.items())
 
 
 def _word(fact: object) -> str:

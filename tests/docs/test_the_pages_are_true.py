@@ -15,7 +15,14 @@ from booking.events.messages import Changes, Heartbeat
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [
-    REPOSITORY / name for name in ("README.md", "docs/api.md", "docs/events.md", "docs/settings.md")
+    REPOSITORY / name
+    for name in (
+        "README.md",
+        "docs/api.md",
+        "docs/events.md",
+        "docs/operations.md",
+        "docs/settings.md",
+    )
 ]
 EVENTS = (REPOSITORY / "docs/events.md").read_text()
 API = (REPOSITORY / "docs/api.md").read_text()

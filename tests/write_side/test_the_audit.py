@@ -14,6 +14,7 @@ from shop import ADA, BOB
 from booking.audit.audit import Stopped, audit
 from booking.audit.report import sentences
 from booking.edge.database import open_pool
+from booking.edge.failures import Misconfigured
 
 
 class Books:
@@ -123,10 +124,14 @@ def a_command(kind: str, **fields: object) -> tuple[object, ...]:
     return tuple((command | fields).values())
 
 
-async def audited(url: str, *, stop: asyncio.Event | None = None):
+async def audited(url: str, *, stop: asyncio.Event | None = None, statement_timeout_ms: int = 2000):
     async with (
         await open_pool(
-            url, role="booking_writer", name="audit", size_max=1, statement_timeout_ms=2000
+            url,
+            role="booking_writer",
+            name="audit",
+            size_max=1,
+            statement_timeout_ms=statement_timeout_ms,
         ) as pool,
         pool.acquire() as connection,
     ):
@@ -242,6 +247,33 @@ async def test_an_audit_keeps_no_snapshot_and_cannot_write(books, evening):
         assert not any(held)
         with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
             await connection.execute("UPDATE booking.slot SET held = 0")
+
+
+async def test_a_page_that_is_late_is_asked_for_again(books, evening):
+    asked = set()
+    async with books.owner.transaction():
+        await books.owner.execute("LOCK booking.booking IN ACCESS EXCLUSIVE MODE")
+        auditing = asyncio.create_task(audited(books.url, statement_timeout_ms=300))
+
+        async def twice() -> bool:
+            await books.owner.execute("SELECT pg_stat_clear_snapshot()")
+            rows = await books.owner.fetch(
+                "SELECT query_start FROM pg_stat_activity "
+                "WHERE application_name = 'audit' AND wait_event_type = 'Lock'"
+            )
+            asked.update(row["query_start"] for row in rows)
+            return len(asked) > 1
+
+        await eventually(twice)
+    assert (await auditing).verdict == "valid"
+
+
+async def test_an_audit_of_a_locked_table_gives_up_with_a_sentence(books, evening, monkeypatch):
+    monkeypatch.setattr("booking.audit.audit.ROWS_MAX", 100)
+    async with books.owner.transaction():
+        await books.owner.execute("LOCK booking.booking IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(Misconfigured, match="run the audit later"):
+            await audited(books.url, statement_timeout_ms=100)
 
 
 async def test_a_stopped_audit_concludes_nothing(books, evening):
