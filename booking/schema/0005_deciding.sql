@@ -61,14 +61,49 @@ SET enable_hashjoin = off
 SET enable_mergejoin = off
 RETURN ARRAY(
     SELECT booking_id
-    FROM (SELECT b.booking_id, b.expires_at,
-                 sum(l.units) OVER (ORDER BY b.expires_at, b.booking_id) - l.units AS freed_before
-          FROM booking.booking AS b JOIN booking.booking_line AS l USING (booking_id)
-          WHERE b.state = 'held' AND b.expires_at <= moment AND l.slot_id = of_slot
-            AND (of_customer IS NULL OR b.customer_id = of_customer)
-            AND b.booking_id <> ALL (claimed)) AS candidate
+    FROM (SELECT booking_id, expires_at,
+                 sum(units) OVER (ORDER BY expires_at, booking_id) - units AS freed_before
+          FROM (SELECT b.booking_id, b.expires_at, l.units
+                FROM booking.booking AS b JOIN booking.booking_line AS l USING (booking_id)
+                WHERE b.state = 'held' AND b.expires_at <= moment AND l.slot_id = of_slot
+                  AND (of_customer IS NULL OR b.customer_id = of_customer)
+                  AND b.booking_id <> ALL (claimed)
+                ORDER BY b.expires_at, b.booking_id
+                LIMIT greatest(short_by, 0)) AS oldest) AS candidate
     WHERE freed_before < short_by
     ORDER BY expires_at, booking_id);
+
+-- The same for all slots of a batch with one look, because after a sale thousands of holds end at
+-- once: of each slot the oldest ones, as many as could be asked for.
+CREATE TYPE booking.past_hold AS (slot_id uuid, booking_id uuid, units integer);
+
+CREATE FUNCTION booking.past_holds(
+    of_slots uuid[], at_most integer[], moment timestamptz, claimed uuid[])
+RETURNS booking.past_hold[] LANGUAGE sql STABLE
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+RETURN ARRAY(
+    SELECT ROW(slot_id, booking_id, units)::booking.past_hold
+    FROM (SELECT b.booking_id, b.expires_at, l.slot_id, l.units, place.index,
+                 row_number() OVER (PARTITION BY l.slot_id ORDER BY b.expires_at, b.booking_id) AS nth
+          FROM booking.booking AS b JOIN booking.booking_line AS l USING (booking_id)
+          CROSS JOIN LATERAL array_position(of_slots, l.slot_id) AS place(index)
+          WHERE b.state = 'held' AND b.expires_at <= moment AND place.index IS NOT NULL
+            AND b.booking_id <> ALL (claimed)) AS candidate
+    WHERE nth <= at_most[index]
+    ORDER BY expires_at, booking_id);
+
+CREATE FUNCTION booking.oldest(
+    past booking.past_hold[], of_slot uuid, claimed uuid[], short_by integer)
+RETURNS uuid[] LANGUAGE sql IMMUTABLE
+RETURN ARRAY(
+    SELECT booking_id
+    FROM (SELECT booking_id, nth, sum(units) OVER (ORDER BY nth) - units AS freed_before
+          FROM unnest(past) WITH ORDINALITY AS hold(slot_id, booking_id, units, nth)
+          WHERE slot_id = of_slot AND booking_id <> ALL (claimed)) AS candidate
+    WHERE freed_before < short_by
+    ORDER BY nth);
 
 -- What some bookings have of a slot, together.
 CREATE FUNCTION booking.units_of(bookings uuid[], of_slot uuid) RETURNS integer
@@ -129,6 +164,7 @@ DECLARE
     events    integer := 0;
     claimed   uuid[] := '{}';  -- bookings that are spoken for: by an earlier command, or to expire
     awaited   uuid[] := '{}';  -- slots on which an earlier command waits for holds to expire
+    past      booking.past_hold[];  -- what could expire for the slots of this batch; null: not asked yet
     barren    uuid[] := '{}';  -- slots of which no other expired hold keeps units
 
     -- The locked slots by their index in slot_ids: as found, by what policy, and as the batch has
@@ -432,9 +468,24 @@ BEGIN
                     ELSE now_capacity[i] + now_overbooking[i] - now_held[i] - now_confirmed[i]
                          + coming[i] END;
                 CONTINUE WHEN short_by <= 0;
-                more := CASE WHEN slot_ids[i] = ANY (barren) THEN '{}' ELSE booking.expired_holds(
-                    slot_ids[i], CASE worst WHEN 3 THEN customer END, moment,
-                    claimed || expired || c.booking_id, short_by) END;
+                IF worst = 3 THEN
+                    more := booking.expired_holds(slot_ids[i], customer, moment,
+                                                  claimed || expired || c.booking_id, short_by);
+                ELSIF slot_ids[i] = ANY (barren) THEN
+                    more := '{}';
+                ELSE
+                    IF past IS NULL THEN
+                        -- No more than all lines ask for, and those that other commands may claim.
+                        past := booking.past_holds(slot_ids, ARRAY(
+                            SELECT least(coalesce(sum(l.units), 0), 4096)::integer
+                                   + cardinality(targets)
+                            FROM unnest(slot_ids) WITH ORDINALITY AS s(slot_id, index)
+                            LEFT JOIN unnest(lines) AS l USING (slot_id)
+                            GROUP BY s.index ORDER BY s.index), moment, claimed);
+                    END IF;
+                    more := booking.oldest(past, slot_ids[i], claimed || expired || c.booking_id,
+                                           short_by);
+                END IF;
                 IF more = '{}' THEN
                     IF worst > 3 AND NOT c.known THEN  -- its own hold is no help to itself alone
                         barren := barren || slot_ids[i];
