@@ -1,8 +1,8 @@
 """Runs one deciding call until it is decided, and says what is known when it cannot be.
 
-Every deciding call is one transaction (the product's in one statement) and carries the ids of its commands, so
-running it again is always safe: what happened is found again by id, what did not happen is decided
-anew or refused as past its deadline. Driver errors are translated here and nowhere else.
+Every deciding call is one transaction (the product's also one statement) and carries the ids of its
+commands, so running it again is always safe: what happened is found again by id, what did not happen
+is decided anew or refused as past its deadline. Driver errors are translated here and nowhere else.
 """
 
 import asyncio

@@ -281,6 +281,22 @@ async def test_a_guard_with_tables_of_its_own_starts_from_what_is_booked_already
         await shop.assert_books_agree()
 
 
+@under([name for name, guard in GUARDS.items() if guard.in_flight_max > 1])
+async def test_who_waits_for_one_slot_does_not_hold_up_the_guests_of_another(at):
+    """Guards that do not batch have a transaction per guest, several at a time."""
+    wanted, other = await at.new_slot(1), await at.new_slot(1)
+    async with at.database.transaction():
+        await at.database.execute(row_lock_then_count.LOCK, UUID(wanted))
+        waiting = asyncio.create_task(at.take(wanted))
+        await eventually(
+            lambda: at.database.fetchval("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"),
+            because="a guest waits for the slot",
+        )
+        assert (await at.take(other)).status_code == 201
+        assert not waiting.done()
+    assert (await waiting).status_code == 201
+
+
 # How guards fail, step by step. Connections are led by hand; nothing is left to chance.
 
 
