@@ -571,6 +571,9 @@ BEGIN
             WHEN c.kind IN ('PlaceHold', 'ExtendHold') THEN greatest(c.expires_at,
                 moment + make_interval(secs => coalesce(c.hold_seconds, longest)))
             ELSE c.expires_at END;
+        IF expiry <= moment THEN
+            awaited := awaited || c.line_slots;  -- still a hold past its time: whoever needs it looks again
+        END IF;
         decisions := decisions || ROW(c.ordinal, c.kind, c.caller, c.command_id, c.fingerprint,
             c.correlation_id, c.traceparent, events, event_of[t], c.booking_id, customer,
             c.booked_by, after, c.state, coalesce(c.version, 0) + 1, expiry)::booking.decision;

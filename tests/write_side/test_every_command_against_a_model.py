@@ -33,6 +33,8 @@ BATCH_SIZE_MAX = 24
 TOLERANCE = timedelta(seconds=60)
 """Holds last 10 minutes or more, so moments are never mistaken for one another."""
 
+SHRINK = (Phase.shrink,)
+
 DECIDE = "SELECT * FROM booking.decide($1, $2) ORDER BY ordinal"
 CREATE = "SELECT * FROM booking.create_resource($1, $2, 'Hall', 'UTC', $3, $4, $5, $6)"
 SET_POLICY = "SELECT * FROM booking.set_policy($1, $2, $3, $4, $5, $6)"
@@ -117,6 +119,7 @@ class EveryCommand(RuleBasedStateMachine):
         self.ages = count(1)
         self.base, self.epoch = self.fetch('SELECT "position", epoch FROM booking.log_head')[0]
         self.compared = 0
+        self.sound = False
         self.told["stories"] += 1
 
     def id(self, number):
@@ -204,6 +207,7 @@ class EveryCommand(RuleBasedStateMachine):
                 booking.expires_at = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(
                     days=next(self.ages)
                 )
+                booking.answer = {**booking.answer, "expires_at": booking.expires_at}
                 self.runner.run(
                     self.owner.execute(GROW_OLD, booking.booking_id, booking.expires_at)
                 )
@@ -301,10 +305,9 @@ class EveryCommand(RuleBasedStateMachine):
 
     def expect(self, orders, answers):
         """Every answer is the model's; where the log stands at the end."""
-        now, targets = datetime.now(UTC), {order.booking for order in orders}
+        now, self.sound = datetime.now(UTC), False
         waiting: set[UUID] = set()
         promised: list[UUID] = []
-        end = self.base + len(self.model.log)
         for order, answer in zip(orders, answers, strict=True):
             actual = dict(answer)
             if actual["outcome"] == "again":
@@ -333,7 +336,6 @@ class EveryCommand(RuleBasedStateMachine):
         for answer in answers:
             if answer["outcome"] not in {"accepted", "replayed"}:
                 assert answer["position"] == end
-        assert targets is not None
         return end
 
     def must_wait(self, order, holds, waiting, now, *, alone):
@@ -407,9 +409,12 @@ class EveryCommand(RuleBasedStateMachine):
             differ = difference(event, actual, self.base)
             assert not differ, f"{differ}: {actual}, {event}"
         self.compared = len(self.model.log)
+        self.sound = True
 
     def teardown(self):
         """The log's slots alone tell where every slot stands; their versions have no holes."""
+        if not self.sound:
+            return
         folded: dict[str, list[dict]] = {}
         for event in self.fetch(LOG, self.base):
             for change in json.loads(event["slots"]):
@@ -484,7 +489,8 @@ def test_every_command_is_decided_as_the_model_decides(postgres, migrated):
                     max_examples=examples,
                     stateful_step_count=12,
                     deadline=None,
-                    phases=(Phase.generate, Phase.shrink),
+                    phases=(Phase.generate, *SHRINK),
+                    report_multiple_bugs=False,
                     derandomize="BOOKING_TEST_EXAMPLES" not in os.environ,
                     print_blob=True,
                     database=None,

@@ -317,9 +317,9 @@ class Model:
         wanted = {slot: units for slot, units in moved.items() if units > 0}
         if refusal := self._refused(wanted, lines, customer, booking.booking_id, now):
             return refusal
-        if order.kind == "TransferBooking":
-            if refusal := self._beyond_limit(lines, customer, booking.booking_id, now):
-                return refusal
+        given = lines if order.kind == "TransferBooking" else {}
+        if refusal := self._beyond_limit(given, customer, booking.booking_id, now):
+            return refusal
         before, booking.customer = booking.customer, customer
         return self._change(order, booking, event, after, lines, before)
 
