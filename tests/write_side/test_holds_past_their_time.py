@@ -218,6 +218,48 @@ async def test_whoever_came_later_does_not_take_what_an_earlier_one_waits_for(sh
         assert desk.guard.sizes == [1, 2, 3]
 
 
+async def test_a_hold_that_others_have_commands_about_stands_in_a_batch_once(shop, database_url):
+    async with open_desk(database_url) as desk:
+        slot = await shop.slot(1)
+        hold = UUID(await past_its_time(shop, slot))
+        desk.guard.door.clear()
+        ahead = desk.book(await shop.slot(1))
+        await eventually(lambda: desk.guard.batches)
+        wants = desk.book(slot)
+        endings = [desk.order(kind, hold) for kind in ("ConfirmBooking", "ReleaseHold")]
+        desk.guard.door.set()
+        answers = [(await answer).outcome for answer in (ahead, wants, *endings)]
+        assert answers.count("accepted") == 2  # whoever was ahead, and one owner of the unit
+        for batch in desk.guard.batches:
+            about = [command.booking_id for command in batch]
+            assert len(set(about)) == len(about)
+        await shop.assert_books_agree()
+
+
+async def test_equal_commands_that_wait_for_a_hold_to_expire_are_still_decided_once(
+    shop, database_url
+):
+    async with open_desk(database_url) as desk:
+        slot = await shop.slot(1)
+        hold = await past_its_time(shop, slot)
+        answers = await asyncio.gather(*(desk.book(slot, key="k-1") for _ in range(5)))
+        assert [a.outcome for a in answers] == ["accepted"] + ["replayed"] * 4
+        assert len({a.body for a in answers}) == 1
+        assert await expired(shop) == [hold]
+
+
+async def test_a_batcher_that_drains_still_decides_who_waits_for_a_hold_to_expire(
+    shop, database_url
+):
+    async with open_desk(database_url) as desk:
+        slot = await shop.slot(1)
+        await past_its_time(shop, slot)
+        decision = desk.book(slot)
+        await desk.batcher.stop()
+        assert decision.result().outcome == "accepted"
+        assert desk.batcher.depth == 0
+
+
 async def test_holds_that_stay_in_the_way_are_given_up_after_three_rounds(shop, database_url):
     """A guard that always sees another hold: the command ends as not decided, nothing has happened."""
     async with open_desk(database_url) as desk:
