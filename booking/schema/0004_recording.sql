@@ -155,7 +155,13 @@ $$;
 -- A booking as it is, told from its newest event: its answer, and that event's position and moment.
 CREATE FUNCTION booking.booking_as_it_is(
     wanted uuid, OUT answer text, OUT "position" bigint, OUT recorded_at timestamptz)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+-- From one booking to its lines and its event: booking.record, which calls it, prefers to join by hash
+-- and would read the whole log.
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
     SELECT booking.json_booking(b.booking_id, b.customer_id, b.state, b.version, b.expires_at,
                b."position", string_agg(
                    booking.json_answer_line(l.slot_id, l.units, c.remaining, c.version),

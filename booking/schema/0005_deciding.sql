@@ -311,7 +311,7 @@ BEGIN
             c.capacity := coalesce(c.capacity, now_capacity[i]);
             c.overbooking_units := coalesce(c.overbooking_units, now_overbooking[i]);
             short_by := now_held[i] + now_confirmed[i] - c.capacity - c.overbooking_units;
-            expired := CASE c.kind WHEN 'ResizeSlot' THEN booking.expired_holds(
+            expired := CASE WHEN c.kind = 'ResizeSlot' AND short_by > coming[i] THEN booking.expired_holds(
                 c.slot_id, NULL, moment, claimed, short_by - coming[i]) ELSE '{}' END;
             IF expired <> '{}' OR c.slot_id = ANY (awaited) THEN
                 claimed := claimed || expired;
@@ -377,7 +377,7 @@ BEGIN
                 FROM (SELECT slot_id, coalesce(l.units, 0) AS has, coalesce(a.units, 0) AS asked
                       FROM (SELECT * FROM booking.booking_line
                             WHERE booking_id = c.booking_id) AS l
-                      FULL JOIN (SELECT * FROM unnest(lines) WHERE ordinal = c.ordinal) AS a
+                      FULL JOIN unnest(c.line_slots, c.will_have) AS a(slot_id, units)
                           USING (slot_id)) AS either;
             END IF;
             IF t IS NULL
