@@ -35,8 +35,8 @@ CLIENTS = (2, 4, 8, 16, 32)
 CALIBRATION_S = 2
 WARM_UP_S = 2.0
 CONNECTIONS = 128
-ROUNDS = 3
-ROUND_S = 5
+ROUNDS = 5
+ROUND_S = 3
 
 SOLD = """
 SELECT (SELECT confirmed FROM booking.slot WHERE slot_id = '{slot_id}'),
@@ -97,6 +97,7 @@ async def measure(
         CannotRunError: the system or a program could not be started.
     """
     started_at = datetime.now(UTC)
+    machine = _machine()
     say("starting the API with a Postgres of its own")
     with tempfile.TemporaryDirectory(prefix="loadtest-bench-") as folder:
         data_dir = Path(folder) / "data"
@@ -132,7 +133,7 @@ async def measure(
             return HotSlot(
                 claim=CLAIM,
                 started_at=f"{started_at:%Y-%m-%dT%H:%M:%SZ}",
-                machine=_machine(),
+                machine=machine,
                 fdatasync_p50_ms=percentile(flushes_ms, 50),
                 calibration=calibration,
                 yardstick=baseline,
@@ -169,4 +170,5 @@ def _machine() -> Machine:
         processor=models[0] if models else platform.machine(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
+        load_before=os.getloadavg()[0],
     )
