@@ -113,6 +113,14 @@ async def run(
             await asyncio.gather(*(child.stop() for child in children))
 
 
+def on_paper() -> EdgeApplication:
+    """The application that `run` serves, for its documents only: nothing is opened.
+
+    `python -m booking.edge.published booking.all_in_one:on_paper` writes what every process serves.
+    """
+    return http_app(booking.app.part_on_paper(), projector.app.part_on_paper())
+
+
 def _log_migration(name: str) -> None:
     _log.info("migrating", step=name)
 

@@ -7,9 +7,11 @@ everything in order: what was queued is decided before the pools go.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import structlog
+from litestar.handlers import HTTPRouteHandler
 
 from booking import keys
 from booking.api import bookings, commands, inventory
@@ -86,17 +88,23 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
 
         yield Part(
             name="booking",
-            handlers=[
-                *inventory.routes(desk),
-                *bookings.routes(desk),
-                *commands.routes(desk, lambda caller, key: records.recall(others, caller, key)),
-            ],
+            handlers=_routes(desk, lambda caller, key: records.recall(others, caller, key)),
             ready=missing,
             drain=drain,
             metrics=measures.registry,
             keys=key_table,
             problems=PROBLEMS,
         )
+
+
+def part_on_paper() -> Part:
+    """The routes and problems alone, for documents: nothing is opened, so nothing can be decided."""
+    nothing: Any = None
+    return Part(name="booking", handlers=_routes(nothing, nothing), problems=PROBLEMS)
+
+
+def _routes(desk: Desk, recall: commands.Recall) -> list[HTTPRouteHandler]:
+    return [*inventory.routes(desk), *bookings.routes(desk), *commands.routes(desk, recall)]
 
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:

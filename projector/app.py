@@ -11,9 +11,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import structlog
+from litestar.handlers import HTTPRouteHandler
 
 from booking.edge.api_keys import KeyTable
 from booking.edge.database import DatabaseClock, open_pool
@@ -227,17 +229,56 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
 
         yield Part(
             name="queries",
-            handlers=[
-                *inventory.routes(window, read_model),
-                *bookings.routes(window, read_model),
-                *live_routes(live, reader),
-                *operations.routes(log=log, read_model=read_model, heads=heads, clock=clock),
-            ],
+            handlers=_routes(
+                window=window,
+                live=live,
+                reader=reader,
+                read_model=read_model,
+                log=log,
+                heads=heads,
+                clock=clock,
+            ),
             ready=missing,
             drain=live.drain,
             keys=keys,
             problems=PROBLEMS,
         )
+
+
+def part_on_paper() -> Part:
+    """The routes and problems alone, for documents: nothing is opened, so nothing can be answered."""
+    nothing: Any = None
+    return Part(
+        name="queries",
+        handlers=_routes(
+            window=nothing,
+            live=nothing,
+            reader=nothing,
+            read_model=nothing,
+            log=nothing,
+            heads=nothing,
+            clock=nothing,
+        ),
+        problems=PROBLEMS,
+    )
+
+
+def _routes(
+    *,
+    window: Window,
+    live: Live,
+    reader: Reader,
+    read_model: asyncpg.Pool,
+    log: asyncpg.Pool,
+    heads: LogHeads,
+    clock: DatabaseClock,
+) -> list[HTTPRouteHandler]:
+    return [
+        *inventory.routes(window, read_model),
+        *bookings.routes(window, read_model),
+        *live_routes(live, reader),
+        *operations.routes(log=log, read_model=read_model, heads=heads, clock=clock),
+    ]
 
 
 async def _report_node(read_model: asyncpg.Pool, follower: Follower, name: str) -> None:

@@ -5,19 +5,16 @@ the schemas (limits, refused unknown members), the route's facts for keys, param
 problem tables for every error, so the document cannot promise something else than the edge does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import metadata
 from inspect import cleandoc
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import msgspec
 
 from booking.edge.bodies import reader_of
 from booking.edge.problems import Problem, ProblemType
 from booking.edge.routes import RouteFacts
-
-if TYPE_CHECKING:
-    from booking.edge.application import EdgeApplication
 
 DISTRIBUTION = "eventual-booking"
 REFERENCE = "#/components/schemas/{name}"
@@ -43,7 +40,18 @@ _TEXT: Document = {"type": "string"}
 _REASONS = {200: "OK", 201: "Created", 204: "Nothing to say", 304: "Not modified"}
 
 
-def openapi_of(app: "EdgeApplication") -> Document:
+class Documented(Protocol):
+    """An application, as far as documents are made from it."""
+
+    @property
+    def problems(self) -> Mapping[str, ProblemType]:
+        """The problem types its routes may answer with, by slug."""
+
+    def route_facts(self) -> Iterator[RouteFacts]:
+        """The facts of every route and method."""
+
+
+def openapi_of(app: Documented) -> Document:
     """The document of an application.
 
     Raises:

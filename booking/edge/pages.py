@@ -1,6 +1,6 @@
 """Pages every process serves without a key: health, problem types, documentation."""
 
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import msgspec
 from litestar import get
@@ -9,13 +9,20 @@ from litestar.params import FromPath
 from booking.edge.answers import Answer
 from booking.edge.documentation import CONTENT_SECURITY, page_of, problem_page, problems_page
 from booking.edge.problems import Problem, ProblemType
+from booking.edge.published import Published
 from booking.edge.requests import StrictRequest, header_list
-
-if TYPE_CHECKING:
-    from booking.edge.application import EdgeApplication
 
 _NOT_STORED = [(b"cache-control", b"no-store")]
 _FOR_A_WHILE = [(b"cache-control", b"public, max-age=300"), (b"vary", b"Accept")]
+
+
+class Application(Protocol):
+    """The application, as far as its pages tell of it."""
+
+    published: Published
+
+    async def missing(self) -> list[str]:
+        """What must come before requests can be served."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +82,8 @@ async def problem_type(request: StrictRequest, slug: FromPath[str]) -> Answer:
     return Answer(200, msgspec.json.encode(kind), _FOR_A_WHILE)
 
 
-def _app(request: StrictRequest) -> "EdgeApplication":
-    return cast("EdgeApplication", request.app)
+def _app(request: StrictRequest) -> Application:
+    return cast("Application", request.app)
 
 
 def _wants_html(request: StrictRequest) -> bool:

@@ -9,28 +9,25 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import msgspec
 
-from booking.edge.openapi import Document, openapi_of
+from booking.edge.openapi import Document, Documented, openapi_of
 from booking.edge.problems import ProblemType
-
-if TYPE_CHECKING:
-    from booking.edge.application import EdgeApplication
 
 FOLDER = Path(__file__).parent / "published"
 OPENAPI = "openapi.json"
 PROBLEM_TYPES = "problems.json"
 
 
-def documents_of(app: "EdgeApplication") -> dict[str, bytes]:
+def documents_of(app: Documented) -> dict[str, bytes]:
     """The documents of an application, by file name."""
     problems = sorted(app.problems.values(), key=lambda kind: kind.slug)
     return {OPENAPI: _pretty(openapi_of(app)), PROBLEM_TYPES: _pretty(problems)}
 
 
-def publish(app: "EdgeApplication", folder: Path = FOLDER) -> list[str]:
+def publish(app: Documented, folder: Path = FOLDER) -> list[str]:
     """Writes the documents of an application; returns the names of those that changed."""
     folder.mkdir(exist_ok=True)
     changed = stale(app, folder)
@@ -39,7 +36,7 @@ def publish(app: "EdgeApplication", folder: Path = FOLDER) -> list[str]:
     return changed
 
 
-def stale(app: "EdgeApplication", folder: Path = FOLDER) -> list[str]:
+def stale(app: Documented, folder: Path = FOLDER) -> list[str]:
     """Which committed documents do not say what an application would say today."""
     return [
         name
@@ -51,7 +48,7 @@ def stale(app: "EdgeApplication", folder: Path = FOLDER) -> list[str]:
 class Published:
     """What a process serves: the committed documents, or its own where there are none."""
 
-    def __init__(self, app: "EdgeApplication", folder: Path = FOLDER) -> None:
+    def __init__(self, app: Documented, folder: Path = FOLDER) -> None:
         self._app = app
         self._folder = folder
 
@@ -86,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m booking.edge.published module:function")  # noqa: T201
         return 2
     module, _, function = arguments[0].partition(":")
-    make = cast("Callable[[], EdgeApplication]", getattr(import_module(module), function))
+    make = cast("Callable[[], Documented]", getattr(import_module(module), function))
     print(*(publish(make()) or ["nothing changed"]), sep="\n")  # noqa: T201
     return 0
 

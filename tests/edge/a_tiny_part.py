@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -21,6 +22,8 @@ from booking.edge.requests import Body, Moment, NoBody, StrictRequest, header
 from booking.edge.serving import EdgeApplication, bind, http_app, serve, url_of
 
 THING = "0190a0b0-0000-7000-8000-000000000000"
+NOTHING_COMMITTED = Path(__file__).with_name("nothing_is_committed_here")
+"""So that the tiny application publishes itself, not the product."""
 
 
 class Line(Body, frozen=True, kw_only=True):
@@ -168,5 +171,7 @@ async def served(app: EdgeApplication) -> AsyncIterator[httpx.AsyncClient]:
 async def tiny_server(
     *keys: ApiKey, environment: str = "development", **more: object
 ) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(http_app(tiny_part(*keys), environment=environment, **more)) as client:
+    app = http_app(tiny_part(*keys), environment=environment, **more)
+    app.published._folder = NOTHING_COMMITTED
+    async with served(app) as client:
         yield client
