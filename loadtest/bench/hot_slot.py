@@ -5,11 +5,12 @@ of its own on that same Postgres. First the yardstick may choose the number of c
 what else happens on the machine meets both. Load goes to loopback only. A run takes about a minute.
 """
 
+import contextlib
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,10 +100,9 @@ async def measure(
     started_at = datetime.now(UTC)
     machine = _machine()
     say("starting the API with a Postgres of its own")
-    with tempfile.TemporaryDirectory(prefix="loadtest-bench-") as folder:
+    with _log_file() as log_file, tempfile.TemporaryDirectory(prefix="loadtest-bench-") as folder:
         data_dir = Path(folder) / "data"
         settings = {"BOOKING_ENVIRONMENT": "development"}
-        log_file = Path(folder) / "booking-up.log"
         async with booking_up(data_dir, settings=settings, log_file=log_file, parts="api") as url:
             running = _read_run_file(data_dir)
             programs = Path(running.postgres_bin or "")
@@ -142,6 +142,21 @@ async def measure(
                 books=Books(confirmed=confirmed, bookings=bookings, events=events),
                 yardstick_books=await yardstick.books(),
             )
+
+
+@contextlib.contextmanager
+def _log_file() -> Iterator[Path]:
+    """Where the system's log goes; it stays only when the system could not be used, because the sentence about that points at it."""
+    handle, name = tempfile.mkstemp(prefix="loadtest-bench-", suffix=".log")
+    os.close(handle)
+    try:
+        yield Path(name)
+    except CannotRunError:
+        raise
+    except BaseException:
+        Path(name).unlink()
+        raise
+    Path(name).unlink()
 
 
 def _read_run_file(data_dir: Path) -> _RunFile:
