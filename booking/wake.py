@@ -13,6 +13,7 @@ import nats
 import structlog
 from nats.aio.client import Client
 
+from booking.edge.ending import end
 from booking.events.subjects import WAKE
 
 CONNECT_TIMEOUT_S = 2
@@ -40,9 +41,7 @@ class Wake:
         at: TracebackType | None,
     ) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     def ring(self) -> None:
         """There is something to relay. Never waits, never fails."""

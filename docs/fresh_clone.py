@@ -1,7 +1,7 @@
 """What a newcomer waits for, measured: clones this checkout into a throw-away directory and does what the README says.
 
 Three steps, each with its limit: `make demo` with everything it has to install, `make test`, and `make demo` again, whose first
-line and first request are timed. Needs git, make, Python 3.11 or newer, and whatever the installation downloads from.
+line and first answered request are timed. Needs git, make, Python 3.11 or newer, and whatever the installation downloads from.
 """
 
 import json
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 DEMO_LIMIT_S = 120
@@ -52,10 +53,11 @@ def bare_environment() -> dict[str, str]:
     return kept | {"PATH": os.pathsep.join(places)}
 
 
-def first_request_ns(clone: Path) -> int:
-    """When the newest demo's first buyer asked, on the clock that does not go back."""
-    newest = max((clone / "reports").glob("*/history.jsonl"), key=lambda file: file.stat().st_mtime)
-    return min(json.loads(line)["invoke_ns"] for line in newest.read_text().splitlines())
+def first_answered(clone: Path) -> datetime:
+    """When the newest demo's first request had been decided, by the clock of the database, which is this machine's."""
+    newest = max((clone / "reports").iterdir(), key=lambda run: run.stat().st_mtime)
+    events = [line for file in newest.glob("events-*.jsonl") for line in file.read_text().splitlines()]
+    return min(datetime.fromisoformat(json.loads(event)["recorded_at"]) for event in events)
 
 
 def main() -> int:
@@ -67,14 +69,14 @@ def main() -> int:
         subprocess.run(["git", "clone", "--quiet", str(here), str(clone)], check=True)
         demo_s, _ = make("demo", clone, limit_s=DEMO_LIMIT_S)
         test_s, _ = make("test", clone, limit_s=TEST_LIMIT_S)
-        began_ns = time.monotonic_ns()
+        began_at = datetime.now(UTC)
         _, line_s = make("demo", clone, limit_s=DEMO_LIMIT_S)
-        request_s = (first_request_ns(clone) - began_ns) / 1e9
+        request_s = (first_answered(clone) - began_at).total_seconds()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(
         f"make demo {demo_s:.0f} s with installation, make test {test_s:.0f} s, "
-        f"make demo again: first line after {line_s:.2f} s, first request after {request_s:.1f} s"
+        f"make demo again: first line after {line_s:.2f} s, first request answered after {request_s:.1f} s"
     )
     return 0 if line_s <= FIRST_LINE_LIMIT_S and request_s <= FIRST_REQUEST_LIMIT_S else 1
 

@@ -19,6 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from booking.edge.api_keys import KeyTable
 from booking.edge.database import DatabaseClock, open_pool
+from booking.edge.ending import end
 from booking.edge.failures import Misconfigured
 from booking.edge.parts import Part
 from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
@@ -132,8 +133,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 ),
             ]
             await projector.run(stop)
-            for task in beside:
-                task.cancel()
+            await end(*beside)
 
 
 async def serve_queries(settings: Settings, stop: asyncio.Event) -> None:

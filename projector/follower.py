@@ -22,6 +22,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from booking.edge.ending import end
 from booking.events.messages import Changes, SlotState
 from booking.events.subjects import AVAILABILITY_CHANGES
 from projector.guards.checkpoint_compare_and_set import read_checkpoint
@@ -79,9 +80,7 @@ class Follower:
 
     async def __aexit__(self, *_: object) -> None:
         """Stop following."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def listen(self, heard: Heard) -> Callable[[], None]:
         """Call `heard` with every move until the returned function is called."""

@@ -16,6 +16,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from booking.edge.ending import end
+
 REFRESH_INTERVAL_S = 2.0
 GOOD_FOR_S = 15 * 60.0
 LOAD_TIMEOUT_S = 5.0
@@ -79,9 +81,7 @@ class KeyTable:
     async def __aexit__(self, *_: object) -> None:
         """Stops reading."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     @property
     def live(self) -> int:

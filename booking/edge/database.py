@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import asyncpg
 import structlog
 
+from booking.edge.ending import end
 from booking.edge.failures import Misconfigured
 
 CONNECT_TIMEOUT_S = 5.0
@@ -139,9 +140,7 @@ class DatabaseClock:
     async def __aexit__(self, *_: object) -> None:
         """Stops reading."""
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     @property
     def reading_age_s(self) -> float | None:

@@ -46,8 +46,9 @@ async def find_identity(programs: Path, scratch: Path) -> Identity:
     if await _runs(as_nobody, copied):
         return Identity(leash=as_nobody, programs=copied, owner_uid=NOBODY)
     raise Misconfigured(
-        "Postgres does not run as root, and this machine allows neither user namespaces nor "
-        "changing the user: start as an ordinary user or set BOOKING_DATABASE_URL."
+        "Postgres does not run as root, and this machine allows no user namespaces and no other user "
+        "to work here: start as an ordinary user, choose a --data-dir that everybody may pass through, "
+        "or set BOOKING_DATABASE_URL."
     )
 
 

@@ -82,6 +82,13 @@ class Machine(Struct, frozen=True, kw_only=True):
     processor: str
     system: str
     python: str
+    load_before: float
+    """Processes that wanted a core in the minute before: what is not ours takes from both sides, and not alike."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether at most a quarter of the cores was in use before."""
+        return self.load_before <= self.cores / 4
 
 
 class HotSlot(Struct, frozen=True, kw_only=True):

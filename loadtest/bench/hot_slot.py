@@ -5,11 +5,12 @@ of its own on that same Postgres. First the yardstick may choose the number of c
 what else happens on the machine meets both. Load goes to loopback only. A run takes about a minute.
 """
 
+import contextlib
 import os
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,8 +36,8 @@ CLIENTS = (2, 4, 8, 16, 32)
 CALIBRATION_S = 2
 WARM_UP_S = 2.0
 CONNECTIONS = 128
-ROUNDS = 3
-ROUND_S = 5
+ROUNDS = 5
+ROUND_S = 3
 
 SOLD = """
 SELECT (SELECT confirmed FROM booking.slot WHERE slot_id = '{slot_id}'),
@@ -97,11 +98,11 @@ async def measure(
         CannotRunError: the system or a program could not be started.
     """
     started_at = datetime.now(UTC)
+    machine = _machine()
     say("starting the API with a Postgres of its own")
-    with tempfile.TemporaryDirectory(prefix="loadtest-bench-") as folder:
+    with _log_file() as log_file, tempfile.TemporaryDirectory(prefix="loadtest-bench-") as folder:
         data_dir = Path(folder) / "data"
         settings = {"BOOKING_ENVIRONMENT": "development"}
-        log_file = Path(folder) / "booking-up.log"
         async with booking_up(data_dir, settings=settings, log_file=log_file, parts="api") as url:
             running = _read_run_file(data_dir)
             programs = Path(running.postgres_bin or "")
@@ -132,7 +133,7 @@ async def measure(
             return HotSlot(
                 claim=CLAIM,
                 started_at=f"{started_at:%Y-%m-%dT%H:%M:%SZ}",
-                machine=_machine(),
+                machine=machine,
                 fdatasync_p50_ms=percentile(flushes_ms, 50),
                 calibration=calibration,
                 yardstick=baseline,
@@ -141,6 +142,21 @@ async def measure(
                 books=Books(confirmed=confirmed, bookings=bookings, events=events),
                 yardstick_books=await yardstick.books(),
             )
+
+
+@contextlib.contextmanager
+def _log_file() -> Iterator[Path]:
+    """Where the system's log goes; it stays only when the system could not be used, because the sentence about that points at it."""
+    handle, name = tempfile.mkstemp(prefix="loadtest-bench-", suffix=".log")
+    os.close(handle)
+    try:
+        yield Path(name)
+    except CannotRunError:
+        raise
+    except BaseException:
+        Path(name).unlink()
+        raise
+    Path(name).unlink()
 
 
 def _read_run_file(data_dir: Path) -> _RunFile:
@@ -169,4 +185,5 @@ def _machine() -> Machine:
         processor=models[0] if models else platform.machine(),
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
+        load_before=os.getloadavg()[0],
     )

@@ -92,4 +92,8 @@ def _comparable(measured: HotSlot) -> str:
 
 
 def _machine(machine: Machine) -> str:
-    return f"{machine.cores} cores, {machine.processor}, {machine.system}, Python {machine.python}"
+    quiet = "quiet before" if machine.quiet else "BUSY before: measure again when it is quiet"
+    return (
+        f"{machine.cores} cores, {machine.processor}, {machine.system}, Python {machine.python}; "
+        f"load {machine.load_before:.1f}, {quiet}"
+    )

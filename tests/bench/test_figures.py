@@ -39,7 +39,9 @@ def sale_round(per_second, **different):
 MEASURED = HotSlot(
     claim="the product is fast",
     started_at="2030-01-01T00:00:00Z",
-    machine=Machine(cores=2, processor="a processor", system="Linux 6", python="3.11.7"),
+    machine=Machine(
+        cores=2, processor="a processor", system="Linux 6", python="3.11.7", load_before=0.25
+    ),
     fdatasync_p50_ms=0.25,
     calibration=[yardstick_round(3900, clients=4), yardstick_round(4100)],
     yardstick=[yardstick_round(4000), yardstick_round(3000), yardstick_round(4200)],
@@ -107,6 +109,11 @@ def test_where_flushes_are_free_or_slow_the_ratio_says_that_it_compares_with_not
     )
 
 
+def test_a_machine_that_others_use_is_told():
+    busy = replace(MEASURED.machine, load_before=3.0)
+    assert "load 3.0, BUSY before" in summary(replace(MEASURED, machine=busy))
+
+
 def test_the_summary_tells_speed_spread_books_cpu_and_machine():
     said = summary(MEASURED)
     for part in (
@@ -116,7 +123,7 @@ def test_the_summary_tells_speed_spread_books_cpu_and_machine():
         "4000/s (rounds 3000 to 4200) with 8 clients (the best of 4, 8), mean 2.0 ms",
         "15500 answered 201; 15500 confirmed units, 15500 bookings, 15500 events",
         "generator 16 µs, API process 90 µs per booking",
-        "2 cores, a processor, Linux 6, Python 3.11.7",
+        "2 cores, a processor, Linux 6, Python 3.11.7; load 0.2, quiet before",
     ):
         assert part in said
 
