@@ -12,6 +12,8 @@ from typing import Self
 
 import structlog
 
+from booking.edge.ending import end
+
 _log = structlog.get_logger(__name__)
 
 
@@ -39,9 +41,7 @@ class Periodic:
     ) -> None:
         self.stop()
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end(self._task)
 
     def stop(self) -> None:
         """Begin no further turn."""
