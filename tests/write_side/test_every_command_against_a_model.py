@@ -6,15 +6,11 @@ customers' use, and the event log. Holds grow old by an owner's hand, in both wo
 """
 
 import asyncio
-import json
 import os
-from collections import deque
-from datetime import UTC, datetime, timedelta
-from itertools import count
-from typing import ClassVar, NamedTuple
-from uuid import UUID
+from typing import NamedTuple
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -24,28 +20,15 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from the_model import ABOUT_SLOTS, MOVES, NEW, Answer, Model, Order, Reclaim
+from the_model import ABOUT_SLOTS, MOVES, NEW, Order
+from told_twice import Story
 
 from booking.embedded.postgres import create_database
 
-ROUNDS_MAX = 3
-BATCH_SIZE_MAX = 24
-TOLERANCE = timedelta(seconds=60)
-"""Holds last 10 minutes or more, so moments are never mistaken for one another."""
-
-SHRINK = (Phase.shrink,)
-
-DECIDE = "SELECT * FROM booking.decide($1, $2) ORDER BY ordinal"
-CREATE = "SELECT * FROM booking.create_resource($1, $2, 'Hall', 'UTC', $3, $4, $5, $6)"
-SET_POLICY = "SELECT * FROM booking.set_policy($1, $2, $3, $4, $5, $6)"
-OPEN = "SELECT * FROM booking.open_slots($1, $2, $3, $4, $5, $6)"
-
-LOG = 'SELECT * FROM booking.event_log WHERE "position" > $1 ORDER BY "position"'
-SLOTS = "SELECT * FROM booking.slot WHERE slot_id = ANY ($1)"
-BOOKINGS = "SELECT * FROM booking.booking WHERE booking_id = ANY ($1)"
-LINES = "SELECT * FROM booking.booking_line WHERE booking_id = ANY ($1)"
-USE = "SELECT * FROM booking.customer_use WHERE slot_id = ANY ($1) AND units > 0"
-GROW_OLD = "UPDATE booking.booking SET expires_at = $2 WHERE booking_id = $1"
+ROWS_READ = """
+    SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
+    WHERE schemaname = 'booking' AND relname NOT IN ('transition', 'log_head')
+"""
 
 some_units = st.sampled_from([1, 1, 1, 2, 2, 3, 5])
 policies = st.tuples(
@@ -95,41 +78,12 @@ wishes = st.builds(
 )
 
 
-class EveryCommand(RuleBasedStateMachine):
+class EveryCommand(RuleBasedStateMachine, Story):
     """The deciding functions and the model, told the same story."""
 
-    runner: ClassVar[asyncio.Runner]
-    connection: ClassVar[asyncpg.Connection]
-    owner: ClassVar[asyncpg.Connection]
-    numbers: ClassVar = count(1)
-    told: ClassVar = {"commands": 0, "batches": 0, "stories": 0}
-
     def __init__(self):
-        super().__init__()
-        self.model = Model()
-        # Ids of a story are its own and stand in a fixed order, so that it can be told again.
-        self.family = next(self.numbers) << 64
-        self.resources = [self.id(100 + n) for n in range(2)]
-        self.slots = [self.id(200 + n) for n in range(7)]  # the last is never opened
-        self.bookings = [self.id(300 + n) for n in range(10)]
-        self.customers = [self.id(400 + n) for n in range(3)]
-        self.keys = count(1)
-        self.sent: list[Order] = []
-        self.bodies: dict[tuple[str, str], str] = {}
-        self.ages = count(1)
-        self.base, self.epoch = self.fetch('SELECT "position", epoch FROM booking.log_head')[0]
-        self.compared = 0
-        self.sound = False
-        self.told["stories"] += 1
-
-    def id(self, number):
-        return UUID(int=self.family + number)
-
-    def fetch(self, query, *values):
-        return self.runner.run(self.connection.fetch(query, *values))
-
-    def key(self):
-        return f"{self.family >> 64}-{next(self.keys)}"
+        RuleBasedStateMachine.__init__(self)
+        Story.__init__(self)
 
     # What happens
 
@@ -143,29 +97,12 @@ class EveryCommand(RuleBasedStateMachine):
         self.open(self.resources[0], [0, 2, 4], capacities[:3])
         self.open(self.resources[1], [1, 3, 5], capacities[3:])
 
-    def create(self, resource, policy):
-        self.alone(Order("create", self.key(), resource=resource, policy=policy))
-
-    def open(self, resource, slots, capacities):
-        """The sixth slot is over already."""
-        years = [2001 if slot == 5 else 2100 for slot in slots]
-        opened = tuple(
-            (
-                self.slots[slot],
-                datetime(year, 1, 1, tzinfo=UTC),
-                datetime(year, 1, 2, tzinfo=UTC),
-                n,
-            )
-            for slot, year, n in zip(slots, years, capacities, strict=True)
-        )
-        self.alone(Order("open", self.key(), resource=resource, opened=opened))
-
-    @rule(wishes=st.lists(wishes, min_size=1, max_size=10))
+    @rule(wishes=st.lists(wishes, min_size=1, max_size=12))
     def commands_come_together(self, wishes):
         self.run_orders([self.meant(wish) for wish in wishes])
 
     @rule(
-        wishes=st.lists(wishes, min_size=1, max_size=3),
+        wishes=st.lists(wishes, min_size=3, max_size=8, unique_by=lambda wish: wish.booking),
         lines=st.dictionaries(st.integers(0, 4), some_units, min_size=1, max_size=2),
         book=st.booleans(),
     )
@@ -204,13 +141,7 @@ class EveryCommand(RuleBasedStateMachine):
         for number in which:
             booking = self.model.bookings.get(self.bookings[number])
             if booking is not None and booking.state == "held":
-                booking.expires_at = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(
-                    days=next(self.ages)
-                )
-                booking.answer = {**booking.answer, "expires_at": booking.expires_at}
-                self.runner.run(
-                    self.owner.execute(GROW_OLD, booking.booking_id, booking.expires_at)
-                )
+                self.grow_old(booking.booking_id)
 
     # How it is asked
 
@@ -254,250 +185,156 @@ class EveryCommand(RuleBasedStateMachine):
             "weak": (),
         }[match]
 
-    def run_orders(self, orders):
-        """As the batcher does: in order of arrival, what has to wait at the head of the next batch."""
-        queue = deque((order, 1) for order in orders)
-        while queue:
-            batch, later, taken = [], [], set()
-            while queue and len(batch) < BATCH_SIZE_MAX:
-                order, _ = waiting = queue.popleft()
-                names = {order.booking, (order.caller, order.key)} - {None}
-                (later if taken & names else batch).append(waiting)
-                taken |= names
-            queue.extendleft(reversed(later))
-            again, expiring = [], []
-            answers = self.ask([order for order, _ in batch])
-            end = self.expect([order for order, _ in batch], answers)
-            for (order, turn), answer in zip(batch, answers, strict=True):
-                if answer["outcome"] == "again":
-                    assert turn <= ROUNDS_MAX, f"{order} is not decided after {turn} turns"
-                    holds = [UUID(hold) for hold in json.loads(answer["body"])["expired"]]
-                    again += [(self.expiry(hold), 1) for hold in holds if hold not in expiring]
-                    again.append((order, turn + 1))
-                    expiring += holds
-            queue.extendleft(reversed(again))
-            assert end == self.base + len(self.model.log)
-
-    def expiry(self, hold):
-        return Order("ExpireHold", f"expire:{hold}:{self.key()}", caller="system", booking=hold)
-
-    def ask(self, orders):
-        self.told["commands"] += len(orders)
-        self.told["batches"] += 1
-        commands = [as_command(number, order) for number, order in enumerate(orders)]
-        lines = [
-            (number, slot, units)
-            for number, order in enumerate(orders)
-            for slot, units in order.lines
-        ]
-        answers = self.fetch(DECIDE, commands, lines)
-        assert [answer["ordinal"] for answer in answers] == list(range(len(orders)))
-        return answers
-
-    def alone(self, order):
-        """A command of the back office."""
-        command = as_command(0, order)
-        values = (order.resource, *(order.policy or ()))
-        if order.kind == "open":
-            values = (order.resource, *(list(column) for column in zip(*order.opened, strict=True)))
-        query = {"create": CREATE, "policy": SET_POLICY, "open": OPEN}[order.kind]
-        self.expect([order], self.fetch(query, command, *values))
-
-    def expect(self, orders, answers):
-        """Every answer is the model's; where the log stands at the end."""
-        now, self.sound = datetime.now(UTC), False
-        waiting: set[UUID] = set()
-        promised: list[UUID] = []
-        for order, answer in zip(orders, answers, strict=True):
-            actual = dict(answer)
-            if actual["outcome"] == "again":
-                holds = [UUID(hold) for hold in json.loads(actual["body"])["expired"]]
-                self.must_wait(order, holds, waiting, now, alone=len(orders) == 1)
-                assert not set(holds) & set(promised), "A hold is to expire twice"
-                promised += holds
-                waiting |= self.slots_of(order).union(*map(self.slots_of_hold, holds))
-                continue
-            expected = self.model.decide(order, now)
-            assert isinstance(expected, Answer), f"{order}: {actual} despite {expected}"
-            assert (actual["outcome"], actual["status"]) == expected[:2], f"{order}: {actual}"
-            assert actual["etag"] == expected.etag, f"{order}: {actual}, {expected}"
-            assert actual["location"] == expected.location
-            assert actual["epoch"] == self.epoch
-            differ = difference(expected.body, json.loads(actual["body"]), self.base)
-            assert not differ, f"{order}: {differ}: {actual}, {expected}"
-            if expected.position is not None:
-                assert actual["position"] == self.base + expected.position, f"{order}: {actual}"
-            name = order.caller, order.key
-            if actual["outcome"] == "replayed":
-                assert actual["body"] == self.bodies[name]
-            elif actual["outcome"] == "accepted":
-                self.bodies[name] = actual["body"]
-        end = self.base + len(self.model.log)
-        for answer in answers:
-            if answer["outcome"] not in {"accepted", "replayed"}:
-                assert answer["position"] == end
-        return end
-
-    def must_wait(self, order, holds, waiting, now, *, alone):
-        """`again` is said for a reason only: holds to expire, or somebody who waits for such."""
-        for hold in holds:
-            booking = self.model.bookings[hold]
-            assert booking.state == "held"
-            assert booking.expires_at <= now
-        if alone:
-            assert self.model.decide(order, now) == Reclaim(holds), f"{order}: {holds}"
-        elif not waiting & self.slots_of(order):
-            assert isinstance(self.model.decide(order, now), Reclaim), f"{order}: {holds}"
-
-    def slots_of(self, order):
-        lines = {slot for slot, _ in order.lines}
-        return lines | ({order.slot} - {None}) | self.slots_of_hold(order.booking)
-
-    def slots_of_hold(self, booking):
-        known = self.model.bookings.get(booking)
-        return set(known.lines) if known else set()
-
-    # What is kept
-
     @invariant()
     def all_that_is_kept_is_the_models(self):
-        model = self.model
-        for row in self.fetch(SLOTS, self.slots):
-            slot = model.slots[row["slot_id"]]
-            shown = {**slot.shown(), "starts_at": slot.starts_at, "ends_at": slot.ends_at}
-            del shown["remaining"]
-            row = {name: str(v) if isinstance(v, UUID) else v for name, v in row.items()}  # noqa: PLW2901
-            assert row == shown
-            assert 0 <= slot.remaining
-        bookings = {row["booking_id"]: dict(row) for row in self.fetch(BOOKINGS, self.bookings)}
-        assert bookings.keys() == model.bookings.keys()
-        for booking_id, row in bookings.items():
-            booking = model.bookings[booking_id]
-            expected = {
-                "booking_id": booking_id,
-                "customer_id": booking.customer,
-                "state": booking.state,
-                "version": booking.version,
-                "expires_at": booking.expires_at,
-                "position": booking.answer["position"],
-            }
-            assert not difference(expected, row, self.base)
-        lines = {
-            (r["booking_id"], r["slot_id"]): r["units"] for r in self.fetch(LINES, self.bookings)
-        }
-        assert lines == {
-            (booking.booking_id, slot): units
-            for booking in model.bookings.values()
-            for slot, units in booking.lines.items()
-        }
-        use = {(r["slot_id"], r["customer_id"]): r["units"] for r in self.fetch(USE, self.slots)}
-        assert use == {
-            (slot.slot_id, customer): model.used(slot.slot_id, customer)
-            for slot in model.slots.values()
-            for customer in self.customers
-            if slot.resource.customer_max is not None and model.used(slot.slot_id, customer)
-        }
-        self.log_is_the_models()
-
-    def log_is_the_models(self):
-        happened = self.fetch(LOG, self.base + self.compared)
-        expected = self.model.log[self.compared :]
-        assert len(happened) == len(expected)
-        for row, event in zip(happened, expected, strict=True):
-            actual = {name: row[name] for name in event}
-            actual["slots"], actual["data"] = json.loads(row["slots"]), json.loads(row["data"])
-            differ = difference(event, actual, self.base)
-            assert not differ, f"{differ}: {actual}, {event}"
-        self.compared = len(self.model.log)
-        self.sound = True
+        self.check()
 
     def teardown(self):
-        """The log's slots alone tell where every slot stands; their versions have no holes."""
-        if not self.sound:
-            return
-        folded: dict[str, list[dict]] = {}
-        for event in self.fetch(LOG, self.base):
-            for change in json.loads(event["slots"]):
-                folded.setdefault(change["slot_id"], []).append(change)
-        for slot in self.model.slots.values():
-            changes = folded[str(slot.slot_id)]
-            assert [change["version"] for change in changes] == list(range(1, slot.version + 1))
-            assert sum(change.pop("units") for change in changes) == slot.held + slot.confirmed
-            assert changes[-1] == slot.shown()
+        self.check_the_fold()
 
 
-def as_command(number, order):
-    """As `booking.command` has it."""
-    now = datetime.now(UTC)
-    asked = repr(order._replace(too_late=False)).encode()
-    return (
-        number,
-        order.kind,
-        order.caller,
-        order.key,
-        None if order.caller == "system" else asked,
-        now - timedelta(seconds=1) if order.too_late else now + timedelta(seconds=60),
-        None,
-        None,
-        order.owner,
-        order.booking,
-        order.customer,
-        order.hold_seconds,
-        None if order.if_match is None else list(order.if_match),
-        order.slot,
-        order.capacity,
-        order.overbooking,
+@pytest.fixture(scope="module")
+def _database(postgres, migrated):
+    """A database for all stories of this file, and a loop of its own to reach it."""
+    with asyncio.Runner() as runner:
+        url = runner.run(create_database(postgres, "against_a_model", template=migrated))
+        Story.runner = runner
+        Story.owner = runner.run(asyncpg.connect(url))
+        writer = {"role": "booking_writer"}
+        Story.connection = runner.run(asyncpg.connect(url, server_settings=writer))
+        yield
+        runner.run(Story.connection.close())
+        runner.run(Story.owner.close())
+
+
+@pytest.fixture
+def story(_database):
+    """Roomy policies, six slots of 2 units; compared with the model once more when it ends."""
+    story = Story()
+    for resource in story.resources:
+        story.create(resource, (600, None, None, 0))
+    story.open(story.resources[0], [0, 2, 4], [2, 2, 2])
+    story.open(story.resources[1], [1, 3, 5], [2, 2, 2])
+    yield story
+    story.check()
+    story.check_the_fold()
+
+
+def order(story, kind, booking=None, lines=None, **members):
+    """By numbers, as a story has them."""
+    if booking is not None:
+        members["booking"] = story.bookings[booking]
+    wanted = tuple((story.slots[slot], units) for slot, units in (lines or {}).items())
+    if kind in NEW:
+        members.setdefault("customer", story.customers[0])
+    return Order(kind, story.key(), lines=wanted, **members)
+
+
+@pytest.mark.usefixtures("_database")
+def test_every_command_is_decided_as_the_model_decides():
+    examples = int(os.environ.get("BOOKING_TEST_EXAMPLES", "100"))
+    run_state_machine_as_test(
+        EveryCommand,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=12,
+            deadline=None,
+            database=None,
+            phases=(Phase.generate, Phase.shrink),
+            report_multiple_bugs=False,
+            derandomize="BOOKING_TEST_EXAMPLES" not in os.environ,
+            print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    assert Story.told["stories"] >= examples
+
+
+# What the stories found.
+
+
+def test_an_unchanged_slot_is_told_as_of_the_events_before_it(story):
+    story.run_orders(
+        [
+            order(story, "ReopenSlot", slot=story.slots[0]),
+            order(story, "BookNow", 0, {0: 1}),
+            order(story, "ReopenSlot", slot=story.slots[0]),
+        ]
     )
 
 
-def difference(expected, actual, base, name=""):
-    """What differs, or nothing. Moments need only be near; positions count from `base`."""
-    if isinstance(expected, dict):
-        if not isinstance(actual, dict) or expected.keys() != actual.keys():
-            return f"{name}: {actual} instead of {expected}"
-        found = [difference(v, actual[k], base, f"{name}.{k}") for k, v in expected.items()]
-        return next(filter(None, found), None)
-    if isinstance(expected, list):
-        if not isinstance(actual, list) or len(expected) != len(actual):
-            return f"{name}: {actual} instead of {expected}"
-        pairs = enumerate(zip(expected, actual, strict=True))
-        found = [difference(e, a, base, f"{name}[{n}]") for n, (e, a) in pairs]
-        return next(filter(None, found), None)
-    if name.endswith(".position"):
-        actual -= base
-    if isinstance(expected, datetime) and actual is not None:
-        moment = actual if isinstance(actual, datetime) else datetime.fromisoformat(actual)
-        same = abs(moment - expected) < TOLERANCE
-    else:
-        same = expected == actual
-    return None if same else f"{name}: {actual} instead of {expected}"
+def test_an_event_is_about_the_resource_whose_slots_it_touches(story):
+    story.run_orders([order(story, "BookNow", 0, {0: 1, 1: 2})])
+    story.run_orders([order(story, "RescheduleBooking", 0, {0: 2, 1: 2})])
 
 
-def test_every_command_is_decided_as_the_model_decides(postgres, migrated):
-    examples = int(os.environ.get("BOOKING_TEST_EXAMPLES", "60"))
-    with asyncio.Runner() as runner:
-        url = runner.run(create_database(postgres, "against_a_model", template=migrated))
-        EveryCommand.runner = runner
-        EveryCommand.owner = runner.run(asyncpg.connect(url))
-        EveryCommand.connection = runner.run(
-            asyncpg.connect(url, server_settings={"role": "booking_writer"})
-        )
-        try:
-            run_state_machine_as_test(
-                EveryCommand,
-                settings=settings(
-                    max_examples=examples,
-                    stateful_step_count=12,
-                    deadline=None,
-                    phases=(Phase.generate, *SHRINK),
-                    report_multiple_bugs=False,
-                    derandomize="BOOKING_TEST_EXAMPLES" not in os.environ,
-                    print_blob=True,
-                    database=None,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
-        finally:
-            print(EveryCommand.told)
-            runner.run(EveryCommand.connection.close())
-            runner.run(EveryCommand.owner.close())
+def test_a_key_reused_for_another_policy_is_not_answered_with_the_first_ones_etag(story):
+    asked = Order("policy", story.key(), resource=story.resources[0], policy=(900, None, 3, 1))
+    story.alone(asked)
+    story.alone(asked)
+    story.alone(asked._replace(policy=(1, 1, 1, 1)))
+
+
+def test_a_hold_that_cannot_help_its_own_booking_still_helps_the_next(story):
+    story.run_orders([order(story, "PlaceHold", 0, {0: 2})])
+    story.grow_old(story.bookings[0])
+    story.run_orders([order(story, "PlaceHold", 0, {0: 1}), order(story, "PlaceHold", 1, {0: 1})])
+    assert story.model.bookings[story.bookings[1]].state == "held"
+
+
+@pytest.mark.parametrize("kind", ["RescheduleBooking", "TransferBooking"])
+def test_a_hold_past_its_time_gives_way_also_when_it_was_just_changed(story, kind):
+    story.run_orders([order(story, "PlaceHold", 0, {0: 2})])
+    story.grow_old(story.bookings[0])
+    changed = {
+        "RescheduleBooking": order(story, kind, 0, {0: 2, 1: 1}),
+        "TransferBooking": order(story, kind, 0, customer=story.customers[1]),
+    }[kind]
+    story.run_orders([changed, order(story, "BookNow", 1, {0: 2})])
+    assert story.model.bookings[story.bookings[1]].state == "confirmed"
+
+
+def test_a_hold_that_another_command_failed_to_change_gives_way(story):
+    story.run_orders([order(story, "PlaceHold", 0, {0: 2})])
+    story.grow_old(story.bookings[0])
+    refused = order(story, "ConfirmBooking", 0, if_match=(7,))
+    story.run_orders(
+        [refused, order(story, "BookNow", 1, {0: 1}), order(story, "BookNow", 2, {0: 1})]
+    )
+    assert story.model.bookings[story.bookings[2]].state == "confirmed"
+
+
+def test_no_more_holds_expire_than_those_who_wait_need(story):
+    for number in range(2):
+        story.run_orders([order(story, "PlaceHold", number, {0: 1})])
+        story.grow_old(story.bookings[number])
+    story.run_orders([order(story, "ResizeSlot", slot=story.slots[0], capacity=3)])
+    story.run_orders([order(story, "BookNow", 2, {0: 1}), order(story, "BookNow", 3, {0: 1})])
+    assert story.model.bookings[story.bookings[0]].state == "expired"
+    assert story.model.bookings[story.bookings[1]].state == "held"
+
+
+def test_a_stay_short_of_many_nights_is_decided_in_one_more_round(story):
+    for number in range(5):
+        story.run_orders([order(story, "PlaceHold", number, {number: 2})])
+        story.grow_old(story.bookings[number])
+    story.run_orders([order(story, "BookNow", 5, dict.fromkeys(range(5), 1))])
+    assert story.model.bookings[story.bookings[5]].state == "confirmed"
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize(
+    "kind", ["ConfirmBooking", "ExtendHold", "TransferBooking", "CancelBooking"]
+)
+def test_a_decision_reads_the_rows_it_is_about_and_no_others(story, kind, again):
+    for number in range(10):
+        story.run_orders([order(story, "PlaceHold", number, {number % 5: 1})])
+    about = {"customer": story.customers[1]} if kind == "TransferBooking" else {}
+    if again:
+        story.run_orders([order(story, kind, 3, **about)])
+    story.fetch("BEGIN")
+    before = dict(story.fetch(ROWS_READ))
+    story.run_orders([order(story, kind, 3, **about)])
+    read = {table: rows - before[table] for table, rows in story.fetch(ROWS_READ)}
+    story.fetch("COMMIT")
+    assert max(read.values()) <= 6, read

@@ -151,9 +151,9 @@ class Model:
             answer = self._about_a_booking(order, now)
         else:
             answer = getattr(self, f"_{order.kind}")(order)
-        if isinstance(answer, Answer) and answer.outcome == "accepted":
-            if order.caller != "system":
-                self.records[order.caller, order.key] = (order._replace(too_late=False), answer)
+        happened = isinstance(answer, Answer) and answer.outcome == "accepted"
+        if happened and order.caller != "system":
+            self.records[order.caller, order.key] = (order._replace(too_late=False), answer)
         return answer
 
     # Resources and slots
@@ -272,7 +272,9 @@ class Model:
         location = f"/v1/bookings/{order.booking}"
         return answer._replace(status=201, location=location)
 
-    def _about_a_booking(self, order: Order, now: datetime) -> Answer | Reclaim:
+    def _about_a_booking(  # noqa: PLR0911 - one rule after the other, as the contract has them
+        self, order: Order, now: datetime
+    ) -> Answer | Reclaim:
         booking = self.bookings.get(order.booking)
         if booking is None or order.owner not in {None, booking.customer}:
             return Answer("booking-not-found", 404, {"booking_id": str(order.booking)})
@@ -321,7 +323,7 @@ class Model:
         if refusal := self._beyond_limit(given, customer, booking.booking_id, now):
             return refusal
         before, booking.customer = booking.customer, customer
-        return self._change(order, booking, event, after, lines, before)
+        return self._change(order, booking, event, after, lines, customer_before=before)
 
     def _missing(self, lines: dict[UUID, int]) -> Answer | None:
         unknown = [
@@ -439,6 +441,7 @@ class Model:
         event: str,
         after: str,
         lines: dict[UUID, int],
+        *,
         customer_before: UUID | None = None,
     ) -> Answer:
         """It happens: to the counters, to the booking, and to the log."""
