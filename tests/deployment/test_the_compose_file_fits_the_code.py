@@ -5,11 +5,11 @@ from urllib.parse import urlsplit
 
 import pytest
 from compose import REPOSITORY, SECRETS, Missing, our_services, services
-from projector.cli import projector as projector_command
 
 import booking.settings
 import projector.settings
 from booking.cli import booking as booking_command
+from projector.cli import projector as projector_command
 
 PROGRAMS = {"booking": booking_command, "projector": projector_command}
 SETTINGS = {*booking.settings.NAMES.values(), *projector.settings.NAMES.values()}
