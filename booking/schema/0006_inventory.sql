@@ -139,7 +139,7 @@ BEGIN
             JOIN booking.booking AS b USING (booking_id)
             WHERE s.resource_id = resource_id AND b.state IN ('held', 'confirmed')
               AND units_per_customer_max IS NOT NULL
-            GROUP BY l.slot_id, b.customer_id;
+            GROUP BY l.slot_id, b.customer_id ORDER BY l.slot_id, b.customer_id;
         END IF;
         SELECT epoch, before_first + 1 AS "position", recorded_at INTO number FROM booking.number(1);
         UPDATE booking.resource AS r
