@@ -322,6 +322,14 @@ def test_a_stay_short_of_many_nights_is_decided_in_one_more_round(story):
     assert story.model.bookings[story.bookings[5]].state == "confirmed"
 
 
+def test_a_resize_is_not_outdated_by_the_holds_that_expire_for_it(story):
+    story.run_orders([order(story, "PlaceHold", 0, {0: 2})])
+    story.grow_old(story.bookings[0])
+    resize = order(story, "ResizeSlot", slot=story.slots[0], capacity=1, if_match=(2,))
+    story.run_orders([resize])
+    assert story.model.slots[story.slots[0]].capacity == 1
+
+
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize(
     "kind", ["ConfirmBooking", "ExtendHold", "TransferBooking", "CancelBooking"]

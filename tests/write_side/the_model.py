@@ -6,6 +6,7 @@ than needed. An answer is told by outcome, status and members; moments are `date
 compared with some tolerance, because only the database knows the time.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -125,6 +126,7 @@ class Model:
         self.bookings: dict[UUID, Booking] = {}
         self.records: dict[tuple[str, str], tuple[Order, Answer]] = {}
         self.log: list[dict[str, Any]] = []
+        self.just_expired: Counter[UUID] = Counter()  # how often a slot, for the command at hand
 
     def used(self, slot: UUID, customer: UUID) -> int:
         """Units of the slot that the customer has in live bookings."""
@@ -230,7 +232,10 @@ class Model:
         slot = self.slots.get(order.slot)
         if slot is None:
             return Answer("slot-not-found", 404, {"lines": [{"slot_id": str(order.slot)}]})
-        if refusal := mismatch(order, slot.version):
+        # Holds that expired for a resize do not outdate what it was meant for.
+        before = slot.version - self.just_expired[slot.slot_id]
+        meant = order.kind == "ResizeSlot" and before in (order.if_match or ())
+        if not meant and (refusal := mismatch(order, slot.version)):
             return refusal
         state = {"CloseSlot": "closed", "ReopenSlot": "open"}.get(order.kind, slot.state)
         capacity = slot.capacity if order.capacity is None else order.capacity
@@ -458,6 +463,7 @@ class Model:
                 slot.held += held
                 slot.confirmed += confirmed
                 slot.version += 1
+                self.just_expired[slot_id] += event == "HoldExpired"
                 touched[slot] = held + confirmed
         booking.state, booking.lines = after, lines
         booking.version += 1

@@ -140,6 +140,7 @@ class Story:
     def expect(self, orders, answers):
         """Every answer is the model's; where the log stands at the end."""
         now, self.sound = datetime.now(UTC), False
+        self.model.just_expired.clear()
         waiting: set[UUID] = set()
         promised: list[UUID] = []
         for order, answer in zip(orders, answers, strict=True):
