@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Tests mostly wait, for servers and for each other: more workers than cores, each with servers of its own.
+WORKERS ?= 3
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: install demo test up bench check format lock claims clean
+.PHONY: install demo test test-long up bench check format lock claims clean
 
 install: $(STAMP)  ## .venv/ with the commands booking, projector and loadtest
 
@@ -25,7 +27,10 @@ demo: $(STAMP)  ## from nothing to a shown oversell, guard off and on
 	@$(BIN)/booking demo
 
 test: $(STAMP)  ## the specification, against real Postgres and NATS
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+test-long: $(STAMP)  ## what takes minutes: kills at random, mutations, long stories
+	@$(BIN)/python -m pytest -m long
 
 up: $(STAMP)  ## the whole system on one port, until ctrl-C
 	@$(BIN)/booking up
