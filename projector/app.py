@@ -1,14 +1,11 @@
-"""Where the read side is put together: the projector process, and the queries as a Part.
+"""Where the queries are put together: as a Part, and as the process `projector api`.
 
 Everything is wired by hand and closed in the opposite order; nothing below knows a setting.
 """
 
 import asyncio
-import os
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +15,7 @@ import structlog
 from litestar.handlers import HTTPRouteHandler
 
 from booking.edge.api_keys import KeyTable
-from booking.edge.database import DatabaseClock, open_pool
-from booking.edge.ending import end
-from booking.edge.failures import Misconfigured
+from booking.edge.database import DatabaseClock
 from booking.edge.parts import Part
 from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
 from booking.events.tokens import TokenCodec
@@ -32,21 +27,14 @@ from projector.api.log_heads import LogHeads
 from projector.api.problems import PROBLEMS
 from projector.api.wait import Reader
 from projector.api.window import Window
-from projector.consumer.due import Due
-from projector.consumer.intake import Intake
-from projector.consumer.metrics import ConsumerMetrics
-from projector.consumer.projector import Projector
-from projector.consumer.report import REPORT_S, report_forever
-from projector.consumer.stream import Stream
+from projector.consumer.report import REPORT_S
 from projector.follower import Follower
-from projector.guards.checkpoint_compare_and_set import read_checkpoint
-from projector.log_reader import is_last_line_removed, read_api_keys, read_token_secret
+from projector.log_reader import read_api_keys, read_token_secret
 from projector.queries.report_query_node import report_query_node
 from projector.settings import Settings, load_settings
+from projector.start import metrics_socket, open_log, open_read_model, process_name, refuse_unfit
 
-STATEMENT_TIMEOUT_MS = 10_000
-"""A batch of a thousand events takes tens of milliseconds; an epoch change empties whole tables."""
-
+ROLE = "query_reader"
 QUERY_TIMEOUT_MS = 2_000
 """A read that takes longer is better refused: its answer would be old before it is sent."""
 QUERY_CONNECTIONS = 8
@@ -70,72 +58,6 @@ def settings_from(environ: Mapping[str, str]) -> Settings:
     return load_settings(environ)
 
 
-def process_name(kind: str) -> str:
-    """A name that tells this process from all others that work on the same read model."""
-    return f"{kind}-{socket.gethostname()}-{os.getpid()}"
-
-
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Project until `stop` is set: the process `projector run`.
-
-    Raises:
-        Misconfigured: a database cannot be reached or used.
-    """
-    name = process_name("projector")
-    async with AsyncExitStack() as opened:
-        read_model = await opened.enter_async_context(
-            await open_pool(
-                settings.database_url,
-                role="projector_writer",
-                name=name,
-                size_max=2,
-                statement_timeout_ms=STATEMENT_TIMEOUT_MS,
-                variable="PROJECTOR_DATABASE_URL",
-            )
-        )
-        log = await opened.enter_async_context(
-            await open_pool(
-                settings.log_database_url,
-                role="projector_writer",
-                name=f"{name}-log",
-                size_max=2,
-                statement_timeout_ms=STATEMENT_TIMEOUT_MS,
-                variable="PROJECTOR_LOG_DATABASE_URL",
-            )
-        )
-        await _refuse_unfit(read_model, log, settings)
-        clock = await opened.enter_async_context(DatabaseClock(log))
-        lag = timedelta(milliseconds=settings.injected_lag_ms)
-        if lag:
-            _log.warning("lag_is_injected", lag_ms=settings.injected_lag_ms)
-        metrics = ConsumerMetrics()
-        stream = Stream(settings.nats_url, name=name, start_after=lambda: intake.taken)
-        intake = Intake(log, stream, Due(lag, clock.now_at_least))
-        projector = Projector(
-            read_model=read_model, log=log, stream=stream, intake=intake, metrics=metrics
-        )
-
-        async def missing() -> list[str]:
-            working = projector.state in ("running", "standby")
-            return [] if working else [projector.stopped_because or f"projector {projector.state}"]
-
-        bound = _metrics_socket(settings)
-        url = await opened.enter_async_context(
-            serve_metrics({"projector": [metrics.registry]}, bound=bound, missing=missing)
-        )
-        _log.info("metrics_served", url=f"{url}/metrics")
-        async with asyncio.TaskGroup() as tasks:
-            beside = [
-                tasks.create_task(stream.run(), name="stream"),
-                tasks.create_task(
-                    report_forever(read_model, name=name, projector=projector, stream=stream),
-                    name="report",
-                ),
-            ]
-            await projector.run(stop)
-            await end(*beside)
-
-
 async def serve_queries(settings: Settings, stop: asyncio.Event) -> None:
     """Answer queries on a port of their own until `stop` is set: the process `projector api`.
 
@@ -153,19 +75,10 @@ async def serve_queries(settings: Settings, stop: asyncio.Event) -> None:
             part, environment=settings.environment, allowed_origins=settings.allowed_origins
         )
         async with serve_metrics(
-            {"queries": app.registries}, bound=_metrics_socket(settings), missing=app.missing
+            {"queries": app.registries}, bound=metrics_socket(settings), missing=app.missing
         ) as url:
             _log.info("queries_served", url=url_of(bound), metrics_url=f"{url}/metrics")
             await serve(app, sockets=[bound], stop=stop)
-
-
-def _metrics_socket(settings: Settings) -> socket.socket:
-    return bind(
-        settings.metrics_host,
-        settings.metrics_port,
-        variable="PROJECTOR_METRICS_PORT",
-        environment=settings.environment,
-    )
 
 
 @asynccontextmanager
@@ -178,26 +91,24 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
     name = process_name("queries")
     async with AsyncExitStack() as opened:
         read_model = await opened.enter_async_context(
-            await open_pool(
-                settings.database_url,
-                role="query_reader",
+            await open_read_model(
+                settings,
+                role=ROLE,
                 name=name,
                 size_max=QUERY_CONNECTIONS,
                 statement_timeout_ms=QUERY_TIMEOUT_MS,
-                variable="PROJECTOR_DATABASE_URL",
             )
         )
         log = await opened.enter_async_context(
-            await open_pool(
-                settings.log_database_url,
-                role="query_reader",
-                name=f"{name}-log",
+            await open_log(
+                settings,
+                role=ROLE,
+                name=name,
                 size_max=LOG_CONNECTIONS,
                 statement_timeout_ms=QUERY_TIMEOUT_MS,
-                variable="PROJECTOR_LOG_DATABASE_URL",
             )
         )
-        await _refuse_unfit(read_model, log, settings)
+        await refuse_unfit(read_model, log, settings)
         clock = await opened.enter_async_context(DatabaseClock(log))
         keys = await opened.enter_async_context(KeyTable(partial(read_api_keys, log)))
         follower = await opened.enter_async_context(
@@ -294,29 +205,3 @@ async def _report_node(read_model: asyncpg.Pool, follower: Follower, name: str) 
             )
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _log.warning("query_node_report_not_written", reason=str(error))
-
-
-async def _refuse_unfit(read_model: asyncpg.Pool, log: asyncpg.Pool, settings: Settings) -> None:
-    """Refuse databases without their schemas, and one whose last line of defence is gone.
-
-    The roles of the read side cannot see the schema `booking`, let alone change its log, so there is
-    nothing else to judge.
-    """
-    unmigrated = (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError)
-    try:
-        await read_checkpoint(read_model)
-    except unmigrated as error:
-        raise Misconfigured(
-            "The database of PROJECTOR_DATABASE_URL has no read model yet: run `booking migrate`."
-        ) from error
-    try:
-        removed = await is_last_line_removed(log)
-    except unmigrated as error:
-        raise Misconfigured(
-            "The database of PROJECTOR_LOG_DATABASE_URL has no event log yet: run `booking migrate`."
-        ) from error
-    if removed and settings.environment != "laboratory":
-        raise Misconfigured(
-            "This database belongs to an experiment (its last line of defence was removed): use "
-            "another one, or set BOOKING_ENVIRONMENT=laboratory."
-        )

@@ -59,7 +59,7 @@ def run(data_dir: str | None) -> int:
     """
 
     async def work(stop: asyncio.Event) -> None:
-        from projector.app import run
+        from projector.process import run
         from projector.settings import load_settings
 
         await run(load_settings(_environ(data_dir)), stop)

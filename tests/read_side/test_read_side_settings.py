@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from booking.edge.failures import Misconfigured
-from projector.app import open_part, run
+from projector.app import open_part
+from projector.process import run
 from projector.settings import Settings, load_settings
 
 COMPLETE = {

@@ -1,0 +1,90 @@
+"""The projector as a process: its pools, its ear on NATS and its metrics around the one loop.
+
+Everything is wired by hand and closed in the opposite order; nothing below knows a setting.
+"""
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import structlog
+
+from booking.edge.database import DatabaseClock
+from booking.edge.ending import end
+from booking.edge.metrics_listener import serve_metrics
+from projector.consumer.due import Due
+from projector.consumer.intake import Intake
+from projector.consumer.metrics import ConsumerMetrics
+from projector.consumer.projector import Projector
+from projector.consumer.report import report_forever
+from projector.consumer.stream import Stream
+from projector.settings import Settings
+from projector.start import metrics_socket, open_log, open_read_model, process_name, refuse_unfit
+
+ROLE = "projector_writer"
+STATEMENT_TIMEOUT_MS = 10_000
+"""A batch of a thousand events takes tens of milliseconds; an epoch change empties whole tables."""
+CONNECTIONS = 2
+"""One that moves the checkpoint, one for everything else."""
+
+_log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Project until `stop` is set: the process `projector run`.
+
+    Raises:
+        Misconfigured: a database cannot be reached or used.
+    """
+    name = process_name("projector")
+    async with AsyncExitStack() as opened:
+        read_model = await opened.enter_async_context(
+            await open_read_model(
+                settings,
+                role=ROLE,
+                name=name,
+                size_max=CONNECTIONS,
+                statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+            )
+        )
+        log = await opened.enter_async_context(
+            await open_log(
+                settings,
+                role=ROLE,
+                name=name,
+                size_max=CONNECTIONS,
+                statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+            )
+        )
+        await refuse_unfit(read_model, log, settings)
+        clock = await opened.enter_async_context(DatabaseClock(log))
+        lag = timedelta(milliseconds=settings.injected_lag_ms)
+        if lag:
+            _log.warning("lag_is_injected", lag_ms=settings.injected_lag_ms)
+        metrics = ConsumerMetrics()
+        stream = Stream(settings.nats_url, name=name, start_after=lambda: intake.taken)
+        intake = Intake(log, stream, Due(lag, clock.now_at_least))
+        projector = Projector(
+            read_model=read_model, log=log, stream=stream, intake=intake, metrics=metrics
+        )
+
+        async def missing() -> list[str]:
+            working = projector.state in ("running", "standby")
+            return [] if working else [projector.stopped_because or f"projector {projector.state}"]
+
+        url = await opened.enter_async_context(
+            serve_metrics(
+                {"projector": [metrics.registry]}, bound=metrics_socket(settings), missing=missing
+            )
+        )
+        _log.info("metrics_served", url=f"{url}/metrics")
+        async with asyncio.TaskGroup() as tasks:
+            beside = [
+                tasks.create_task(stream.run(), name="stream"),
+                tasks.create_task(
+                    report_forever(read_model, name=name, projector=projector, stream=stream),
+                    name="report",
+                ),
+            ]
+            await projector.run(stop)
+            await end(*beside)
