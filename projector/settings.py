@@ -13,8 +13,10 @@ from msgspec import Meta, Struct
 
 from booking.edge.failures import Misconfigured
 from booking.edge.settings import load, read_run_file
+from projector.guards import THE_PRODUCTS, refuse_unknown
 
 Environment = Literal["production", "development", "laboratory"]
+Sync = Literal["events", "polling"]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 
 DATA_DIR = ".booking"
@@ -28,6 +30,8 @@ NAMES = {
     "port": "PROJECTOR_PORT",
     "environment": "BOOKING_ENVIRONMENT",
     "sync": "PROJECTOR_SYNC",
+    "poll_ms": "PROJECTOR_POLL_MS",
+    "guard": "PROJECTOR_GUARD",
     "injected_lag_ms": "PROJECTOR_INJECTED_LAG_MS",
     "metrics_host": "PROJECTOR_METRICS_HOST",
     "metrics_port": "PROJECTOR_METRICS_PORT",
@@ -52,13 +56,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_database_url: str = ""
     """The write side's database, of which only `published.*` is read."""
     nats_url: str = ""
+    """May be missing with `sync` polling."""
     nats_monitoring_url: str = ""
     host: str = "127.0.0.1"
     port: Port = 8001
     """0: any free one."""
     environment: Environment = "production"
-    sync: Literal["events"] = "events"
-    """How the read model stays in step; plain polling of the log comes with a later version."""
+    sync: Sync = "events"
+    """How the read model stays in step with the log, and query nodes with the read model: by what
+    NATS tells them, or by looking every `poll_ms`, without NATS."""
+    poll_ms: Annotated[int, Meta(ge=1, le=60_000)] = 50
+    guard: str = THE_PRODUCTS
+    """One of `projector.guards.GUARDS`; another than the product's in the laboratory only."""
     injected_lag_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
     """No event or heartbeat becomes readable earlier than this after it was recorded; laboratory."""
     metrics_host: str = "127.0.0.1"
@@ -91,13 +100,14 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         if environ.get(variable, "").strip()
     }
     settings = load(Settings, environ, names=NAMES, defaults={**defaults, **inherited})
-    for field in ("database_url", "log_database_url", "nats_url"):
+    needed = ("database_url", "log_database_url")
+    for field in needed if settings.sync == "polling" else (*needed, "nats_url"):
         if not getattr(settings, field):
             raise Misconfigured(
                 f"{NAMES[field]} is not set, nor is {INHERITED[field]}, and no `booking up` runs on "
                 f"{data_dir}: set one, or start `booking up`."
             )
-    if not urlsplit(settings.nats_url).hostname:
+    if settings.nats_url and not urlsplit(settings.nats_url).hostname:
         raise Misconfigured(
             f"{NAMES['nats_url']} is no URL of a NATS server: it looks like nats://host:4222."
         )
@@ -106,4 +116,5 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             "PROJECTOR_INJECTED_LAG_MS is for experiments only: unset it, "
             "or set BOOKING_ENVIRONMENT=laboratory."
         )
+    refuse_unknown(settings.guard, environment=settings.environment)
     return settings

@@ -8,13 +8,17 @@ import os
 import socket
 
 import asyncpg
+import structlog
 
 from booking.edge.database import open_pool
 from booking.edge.failures import Misconfigured
 from booking.edge.servers import bind
+from projector.guards import GUARDS, THE_PRODUCTS, Guard
 from projector.guards.checkpoint_compare_and_set import read_checkpoint
 from projector.log_reader import is_last_line_removed
 from projector.settings import Settings
+
+_log = structlog.get_logger(__name__)
 
 
 def process_name(kind: str) -> str:
@@ -34,6 +38,13 @@ def metrics_socket(settings: Settings) -> socket.socket:
         variable="PROJECTOR_METRICS_PORT",
         environment=settings.environment,
     )
+
+
+def choose_guard(settings: Settings) -> Guard:
+    """The guards that are on; anything but all of them is said loudly."""
+    if settings.guard != THE_PRODUCTS:
+        _log.warning("guard_is_off", guard=settings.guard, meaning="for experiments only")
+    return GUARDS[settings.guard]
 
 
 async def open_read_model(

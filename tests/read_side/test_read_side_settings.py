@@ -6,6 +6,7 @@ import pytest
 
 from booking.edge.failures import Misconfigured
 from projector.app import open_part
+from projector.guards import GUARDS, Guard
 from projector.process import run
 from projector.settings import Settings, load_settings
 
@@ -33,7 +34,10 @@ def test_what_is_not_set_is_inherited_from_the_write_side():
         ({"PROJECTOR_PORT": "many"}, "PROJECTOR_PORT"),
         ({"PROJECTOR_INJECTED_LAG_MS": "-1"}, "PROJECTOR_INJECTED_LAG_MS"),
         ({"PROJECTOR_INJECTED_LAG_MS": "50"}, "BOOKING_ENVIRONMENT=laboratory"),
-        ({"PROJECTOR_SYNC": "polling"}, "PROJECTOR_SYNC"),
+        ({"PROJECTOR_SYNC": "guessing"}, "PROJECTOR_SYNC"),
+        ({"PROJECTOR_POLL_MS": "0"}, "PROJECTOR_POLL_MS"),
+        ({"PROJECTOR_GUARD": "luck"}, "PROJECTOR_GUARD=luck is no guard"),
+        ({"PROJECTOR_GUARD": "no_watermark"}, "BOOKING_ENVIRONMENT=laboratory"),
         ({"BOOKING_ENVIRONMENT": "staging"}, "BOOKING_ENVIRONMENT"),
     ],
 )
@@ -45,6 +49,17 @@ def test_a_mistake_names_its_variable(environ, named):
 def test_lag_is_for_the_laboratory_only():
     laboratory = {"BOOKING_ENVIRONMENT": "laboratory", "PROJECTOR_INJECTED_LAG_MS": "50"}
     assert load_settings(COMPLETE | laboratory).injected_lag_ms == 50
+
+
+def test_going_without_a_guard_is_for_the_laboratory_only():
+    laboratory = {"BOOKING_ENVIRONMENT": "laboratory", "PROJECTOR_GUARD": "no_watermark"}
+    assert GUARDS[load_settings(COMPLETE).guard] == Guard()
+    assert not GUARDS[load_settings(COMPLETE | laboratory).guard].watermark
+
+
+def test_who_polls_needs_no_nats():
+    settings = load_settings(COMPLETE | {"BOOKING_NATS_URL": "", "PROJECTOR_SYNC": "polling"})
+    assert (settings.sync, settings.poll_ms, settings.nats_url) == ("polling", 50, "")
 
 
 async def test_a_database_without_its_schema_is_refused(migrated, empty_database_url, nats_url):
