@@ -30,6 +30,10 @@ EMPTY_THE_VIEW = (
     "DELETE FROM read_model.booking",
     "DELETE FROM read_model.slot",
     "DELETE FROM read_model.resource",
+    "DELETE FROM read_model.activity",
+    "DELETE FROM read_model.booked",
+    "DELETE FROM read_model.slot_event",
+    "DELETE FROM read_model.booking_event",
 )
 
 

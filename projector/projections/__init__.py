@@ -11,7 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from msgspec import Struct
 
 from booking.events.envelope import Event
-from projector.projections import availability, bookings, resources
+from projector.projections import (
+    activity,
+    availability,
+    booked,
+    bookings,
+    histories,
+    resources,
+)
 from projector.projections.changes import Changed, Write
 
 Projection = Callable[[Event, Struct, Changed], None]
@@ -19,18 +26,53 @@ Projection = Callable[[Event, Struct, Changed], None]
 PROJECTIONS: Mapping[str, tuple[Projection, ...]] = {
     "ResourceCreated": (resources.created,),
     "PolicyChanged": (resources.policy_changed,),
-    "SlotOpened": (availability.opened,),
-    "SlotResized": (availability.touched,),
-    "SlotClosed": (availability.touched,),
-    "SlotReopened": (availability.touched,),
-    "HoldPlaced": (availability.touched, bookings.taken),
-    "HoldExtended": (bookings.extended,),
-    "HoldReleased": (availability.touched, bookings.ended),
-    "HoldExpired": (availability.touched, bookings.ended),
-    "BookingConfirmed": (availability.touched, bookings.taken),
-    "BookingCancelled": (availability.touched, bookings.ended),
-    "BookingRescheduled": (availability.touched, bookings.rescheduled),
-    "BookingTransferred": (bookings.transferred,),
+    "SlotOpened": (availability.opened, histories.told),
+    "SlotResized": (availability.touched, histories.told),
+    "SlotClosed": (availability.touched, histories.told),
+    "SlotReopened": (availability.touched, histories.told),
+    "HoldPlaced": (
+        availability.touched,
+        bookings.taken,
+        activity.taken,
+        booked.taken,
+        histories.told,
+    ),
+    "HoldExtended": (bookings.extended, histories.told),
+    "HoldReleased": (
+        availability.touched,
+        bookings.ended,
+        activity.ended,
+        booked.ended,
+        histories.told,
+    ),
+    "HoldExpired": (
+        availability.touched,
+        bookings.ended,
+        activity.ended,
+        booked.ended,
+        histories.told,
+    ),
+    "BookingConfirmed": (
+        availability.touched,
+        bookings.taken,
+        activity.taken,
+        booked.taken,
+        histories.told,
+    ),
+    "BookingCancelled": (
+        availability.touched,
+        bookings.ended,
+        activity.ended,
+        booked.ended,
+        histories.told,
+    ),
+    "BookingRescheduled": (
+        availability.touched,
+        bookings.rescheduled,
+        booked.rescheduled,
+        histories.told,
+    ),
+    "BookingTransferred": (bookings.transferred, histories.told),
 }
 
 IGNORED: frozenset[str] = frozenset()
@@ -42,6 +84,9 @@ def writes(changed: Changed) -> Iterator[Write]:
     yield from resources.writes(changed)
     yield from availability.writes(changed)
     yield from bookings.writes(changed)
+    yield from activity.writes(changed)
+    yield from booked.writes(changed)
+    yield from histories.writes(changed)
 
 
 __all__ = ["IGNORED", "PROJECTIONS", "Changed", "Projection", "Write", "writes"]

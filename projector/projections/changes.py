@@ -52,6 +52,14 @@ class Changed(Struct, kw_only=True):
     slots: dict[UUID, SlotChange] = field(default_factory=dict)
     bookings_taken: dict[UUID, NewBooking] = field(default_factory=dict)
     bookings: dict[UUID, BookingChange] = field(default_factory=dict)
+    activity: dict[tuple[UUID, datetime], list[int]] = field(default_factory=dict)
+    """By resource and hour: what is added to each column of `activity`."""
+    booked: dict[tuple[UUID, str], list[int]] = field(default_factory=dict)
+    """By resource and state: lines and units added."""
+    slot_events: list[tuple[UUID, int, int]] = field(default_factory=list)
+    """Slot, version, position."""
+    booking_events: list[tuple[UUID, int, int]] = field(default_factory=list)
+    """Booking, version, position."""
 
 
 class Write(NamedTuple):

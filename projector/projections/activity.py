@@ -1,0 +1,75 @@
+"""Activity: what happened in each hour to the bookings of a resource, counted once.
+
+A booking counts in every resource it has lines in; its units, where they are. Moving a booking
+(reschedule, transfer) or extending a hold is none of the five things counted. The counts are sums, so
+this projection relies on the checkpoint: each event is folded in once or not at all.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import cast
+from uuid import UUID
+
+from msgspec import Struct
+
+from booking.events.envelope import Event
+from booking.events.facts import BookingEnded, BookingTaken
+from projector.projections.changes import Changed, Write
+
+COUNTED = ("held", "confirmed", "released", "expired", "cancelled")
+"""What is counted, each beside the sum of its units; the state that a booking entered."""
+
+
+def taken(event: Event, fact: Struct, changed: Changed) -> None:
+    """A hold was placed, a booking made at once, or a hold confirmed."""
+    fact = cast("BookingTaken", fact)
+    # Confirming changes no slot's held + confirmed, so the units stand in the lines.
+    units_of_slot = {line.slot_id: line.units for line in fact.lines}
+    units: dict[UUID, int] = {}
+    for slot in event.slots:
+        here = units.get(slot.resource_id, 0)
+        units[slot.resource_id] = here + units_of_slot.get(slot.slot_id, 0)
+    _count(event.recorded_at, fact.state, units, changed)
+
+
+def ended(event: Event, fact: Struct, changed: Changed) -> None:
+    """Released, expired or cancelled: the units went back."""
+    fact = cast("BookingEnded", fact)
+    units: dict[UUID, int] = {}
+    for slot in event.slots:
+        units[slot.resource_id] = units.get(slot.resource_id, 0) - slot.units
+    _count(event.recorded_at, fact.state, units, changed)
+
+
+def _count(at: datetime, state: str, units: dict[UUID, int], changed: Changed) -> None:
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    column = 2 * COUNTED.index(state)
+    for resource_id, sum_of_units in units.items():
+        counts = changed.activity.setdefault((resource_id, hour), [0] * (2 * len(COUNTED)))
+        counts[column] += 1
+        counts[column + 1] += sum_of_units
+
+
+_COLUMNS = [name for counted in COUNTED for name in (counted, f"{counted}_units")]
+
+COUNT_ACTIVITY = f"""
+INSERT INTO read_model.activity AS a (resource_id, hour, {", ".join(_COLUMNS)})
+SELECT * FROM unnest($1::uuid[], $2::timestamptz[],
+    {", ".join(f"${number}::bigint[]" for number in range(3, 3 + len(_COLUMNS)))})
+ON CONFLICT (resource_id, hour) DO UPDATE
+SET {", ".join(f"{column} = a.{column} + excluded.{column}" for column in _COLUMNS)}
+"""
+
+
+def writes(changed: Changed) -> Iterator[Write]:
+    """What this batch adds to each hour."""
+    if changed.activity:
+        keys = list(changed.activity)
+        yield Write(
+            COUNT_ACTIVITY,
+            (
+                [resource_id for resource_id, _ in keys],
+                [hour for _, hour in keys],
+                *zip(*changed.activity.values(), strict=True),
+            ),
+        )

@@ -1,0 +1,58 @@
+-- What happened when, and where it stands in the log: read models that count. A count cannot be gated
+-- by a version as a state can, so these rely on the checkpoint alone: it moves in the same
+-- transaction, and so every event is counted exactly once.
+
+SET LOCAL ROLE booking_owner;
+
+-- Per resource and hour (UTC, of recorded_at). Bookings are counted in every resource they have lines in.
+CREATE TABLE read_model.activity (
+    resource_id     uuid        NOT NULL,
+    hour            timestamptz NOT NULL,
+    held            bigint      NOT NULL,
+    held_units      bigint      NOT NULL,
+    confirmed       bigint      NOT NULL,
+    confirmed_units bigint      NOT NULL,
+    released        bigint      NOT NULL,
+    released_units  bigint      NOT NULL,
+    expired         bigint      NOT NULL,
+    expired_units   bigint      NOT NULL,
+    cancelled       bigint      NOT NULL,
+    cancelled_units bigint      NOT NULL,
+    PRIMARY KEY (resource_id, hour)
+) WITH (fillfactor = 50);
+
+-- How many lines (and units) of a resource's slots belong to bookings in each state, now.
+CREATE TABLE read_model.booked (
+    resource_id uuid   NOT NULL,
+    state       text   NOT NULL,
+    lines       bigint NOT NULL,
+    units       bigint NOT NULL,
+    PRIMARY KEY (resource_id, state)
+) WITH (fillfactor = 50);
+
+-- Which event made which version; the events themselves stay in the log.
+CREATE TABLE read_model.slot_event (
+    slot_id  uuid   NOT NULL,
+    version  bigint NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (slot_id, version)
+);
+
+CREATE TABLE read_model.booking_event (
+    booking_id uuid   NOT NULL,
+    version    bigint NOT NULL,
+    position   bigint NOT NULL,
+    PRIMARY KEY (booking_id, version)
+);
+
+-- What was folded before has not been counted: a read model that is not empty is folded again. Reads
+-- answer `rebuilding` until then; the projector that finds the epoch missing begins from the log.
+UPDATE read_model.checkpoint
+SET epoch = NULL, position = 0, event_id = NULL, as_of = NULL, generation = generation + 1,
+    state = 'rebuilding'
+WHERE position > 0;
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON read_model.activity, read_model.booked,
+    read_model.slot_event, read_model.booking_event TO projector_writer;
+GRANT SELECT ON read_model.activity, read_model.booked, read_model.slot_event,
+    read_model.booking_event TO query_reader;
