@@ -5,13 +5,14 @@ been told; after anything else it knows nothing and asks again.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import asyncpg
 from msgspec import Struct
 from nats.aio.client import Client
 
+from booking.events.envelope import LogRow
 from booking.relay.agree import agree
 from booking.relay.compare import Finding
 from booking.relay.heartbeat import beat, read_head
@@ -48,8 +49,14 @@ class Relay:
     """Publishes the log through one NATS connection; `run_once` is all there is to it."""
 
     def __init__(
-        self, log: asyncpg.Pool, nats: Client, *, now: Callable[[], float] = time.monotonic
+        self,
+        log: asyncpg.Pool,
+        nats: Client,
+        *,
+        append: Callable[[Client, UUID, Sequence[LogRow]], Awaitable[int]] = publish,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._append = append
         self._log = log
         self._nats = nats
         self._jetstream = nats.jetstream(timeout=2)
@@ -95,4 +102,4 @@ class Relay:
         if head == position:
             return position
         events = await events_after(self._log, position, events_max=BATCH_MAX)
-        return await publish(self._nats, epoch, events)
+        return await self._append(self._nats, epoch, events)

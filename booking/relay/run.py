@@ -18,11 +18,12 @@ from nats.aio.msg import Msg
 from booking.edge.metrics_listener import serve_metrics
 from booking.edge.servers import bind
 from booking.events.subjects import WAKE
+from booking.injected_fault import appending_with_fault
 from booking.relay.agree import NoAgreement
 from booking.relay.condition import Condition
 from booking.relay.connect_nats import connected_to_nats
 from booking.relay.open_log import DatabaseUnreachable, opened_log
-from booking.relay.publish import NotAppended, Outrun
+from booking.relay.publish import NotAppended, Outrun, publish
 from booking.relay.read_log import HoleInTheLog
 from booking.relay.relay import Relay
 from booking.settings import Settings
@@ -68,6 +69,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 async def keep_relaying(settings: Settings, condition: Condition, stop: asyncio.Event) -> None:
     """Connect to both sides and relay; whatever breaks, connect again."""
+    append = appending_with_fault(publish, settings.fault, environment=settings.environment)
     failures = 0
     while not stop.is_set():
         try:
@@ -77,7 +79,9 @@ async def keep_relaying(settings: Settings, condition: Condition, stop: asyncio.
             ):
                 condition.connected()
                 failures = 0
-                await _relay_while_connected(log, client, condition, stop)
+                await _relay_while_connected(
+                    Relay(log, client, append=append), client, condition, stop
+                )
         except TROUBLE as error:
             condition.went_wrong(error)
             failures += 1
@@ -85,7 +89,7 @@ async def keep_relaying(settings: Settings, condition: Condition, stop: asyncio.
 
 
 async def _relay_while_connected(
-    log: asyncpg.Pool, client: Client, condition: Condition, stop: asyncio.Event
+    relay: Relay, client: Client, condition: Condition, stop: asyncio.Event
 ) -> None:
     """Run rounds: at once while there is more, else when called or after `POLL_S`."""
     called = asyncio.Event()
@@ -94,7 +98,6 @@ async def _relay_while_connected(
         called.set()
 
     await client.subscribe(WAKE, cb=call)
-    relay = Relay(log, client)
     failures = 0
     while not stop.is_set():
         called.clear()
