@@ -4,6 +4,7 @@ The log is the only truth; the stream is a copy of it. Gaps are filled from here
 the head from here, and the checkpoint proves itself against it.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -62,6 +63,19 @@ async def read_payloads(
     """Events after a position, oldest first, as (position, the bytes the stream would carry)."""
     rows = await log.fetch(READ_EVENTS, after, limit, timeout=timeout_s)
     return [(row["position"], payload(LogRow(**row), epoch)) for row in rows]
+
+
+READ_EVENTS_AT = f"""
+SELECT {LOG_COLUMNS} FROM published.events WHERE position = ANY($1::bigint[]) ORDER BY position
+"""
+
+
+async def read_payloads_at(
+    log: asyncpg.Pool, positions: Sequence[int], *, epoch: UUID, timeout_s: float = 2.0
+) -> list[bytes]:
+    """The events at some positions, oldest first; fewer than asked for when the log ends before."""
+    rows = await log.fetch(READ_EVENTS_AT, positions, timeout=timeout_s)
+    return [payload(LogRow(**row), epoch) for row in rows]
 
 
 READ_EVENT_ID = """

@@ -1,4 +1,8 @@
-"""What a query found, and how old that is: rows and checkpoint of one snapshot."""
+"""What a query found, how old that is, and whether it may lack something: all of one snapshot.
+
+Where an event could not be taken in, what it concerned is suspect. A list is suspect when one of its
+rows is, and when a dead letter speaks of what it is a list of: a row that should be there is missing.
+"""
 
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -22,10 +26,12 @@ class Found(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     position: int
     as_of: datetime | None
     rebuilding: bool
+    suspect: bool = False
+    """An event that concerns the value could not be taken in."""
     value: T
 
 
-def found(row: asyncpg.Record, value: T) -> Found[T]:
+def found(row: asyncpg.Record, value: T, *, suspect: bool = False) -> Found[T]:
     """The value with the checkpoint that `row` begins with."""
     epoch, position, as_of, state = row[:WIDTH]
     return Found(
@@ -33,6 +39,7 @@ def found(row: asyncpg.Record, value: T) -> Found[T]:
         position=position,
         as_of=as_of,
         rebuilding=state == "rebuilding",
+        suspect=suspect,
         value=value,
     )
 

@@ -34,6 +34,11 @@ class BookingView(Struct, frozen=True, kw_only=True):
 
 BOOKING_COLUMNS = """b.booking_id, b.customer_id, b.state, b.version, b.expires_at, b.created_at,
     b.updated_at"""
+_WIDTH = 7 + 4  # of the booking and of its lines
+
+BOOKING_IS_SUSPECT = (
+    "EXISTS (SELECT FROM read_model.suspect_booking AS q WHERE q.booking_id = b.booking_id)"
+)
 
 LINES = """(
     SELECT array_agg(l.slot_id ORDER BY l.slot_id) AS slot_ids,
@@ -44,7 +49,8 @@ LINES = """(
     WHERE l.booking_id = b.booking_id)"""
 
 GET_BOOKING = f"""
-SELECT {CHECKPOINT}, {BOOKING_COLUMNS}, l.*
+SELECT {CHECKPOINT}, {BOOKING_COLUMNS}, l.*,
+       EXISTS (SELECT FROM read_model.suspect_booking AS q WHERE q.booking_id = $1) AS suspect
 FROM read_model.checkpoint AS c LEFT JOIN read_model.booking AS b ON b.booking_id = $1
 LEFT JOIN LATERAL {LINES} AS l ON true
 """
@@ -53,11 +59,12 @@ LEFT JOIN LATERAL {LINES} AS l ON true
 async def get_booking(read_model: asyncpg.Pool, booking_id: UUID) -> Found[BookingView | None]:
     """The booking, or None."""
     row = await only_row(read_model, GET_BOOKING, booking_id)
-    return found(row, None if row["booking_id"] is None else booking_of(row))
+    booking = None if row["booking_id"] is None else booking_of(row)
+    return found(row, booking, suspect=row["suspect"])
 
 
 def booking_of(row: asyncpg.Record) -> BookingView:
-    """The booking in a row of `BOOKING_COLUMNS` and `LINES` after the checkpoint."""
+    """The booking in a row of checkpoint, `BOOKING_COLUMNS`, `LINES` and a column `suspect`."""
     (
         booking_id,
         customer_id,
@@ -67,7 +74,7 @@ def booking_of(row: asyncpg.Record) -> BookingView:
         created_at,
         updated_at,
         *lines,
-    ) = row[WIDTH : WIDTH + 11]
+    ) = row[WIDTH : WIDTH + _WIDTH]
     return BookingView(
         booking_id=booking_id,
         customer_id=customer_id,
@@ -82,4 +89,5 @@ def booking_of(row: asyncpg.Record) -> BookingView:
                 *(column or () for column in lines), strict=True
             )
         ],
+        suspect=row["suspect"],
     )
