@@ -42,14 +42,11 @@ def fold(events: Sequence[Event]) -> Folded:
     changed, skipped = Changed(), Counter[str]()
     for number, event in enumerate(events):
         try:
-            projections = PROJECTIONS.get(event.type)
-            said = None if projections is None else fact(event)
-            if projections is None or said is None:
-                if event.type not in IGNORED:
-                    skipped[event.type] += 1
-                continue
-            for projection in projections:
-                projection(event, said, changed)
+            said = fact(event) if event.type in PROJECTIONS else None
+            if said is not None:
+                changed.fold(event, said)
+            elif event.type not in IGNORED:
+                skipped[event.type] += 1
         except (msgspec.MsgspecError, ValueError, TypeError) as error:
             if number == 0:
                 raise Poison(event.position, error) from error

@@ -16,6 +16,7 @@ from projector.guards.checkpoint_compare_and_set import (
     Connection,
     read_checkpoint,
 )
+from projector.projections import TABLES
 
 BEGIN_EPOCH = """
 UPDATE read_model.checkpoint
@@ -25,16 +26,7 @@ WHERE epoch IS NOT DISTINCT FROM $1 AND position = $2 AND event_id IS NOT DISTIN
 RETURNING position
 """
 
-EMPTY_THE_VIEW = (
-    "DELETE FROM read_model.booking_line",
-    "DELETE FROM read_model.booking",
-    "DELETE FROM read_model.slot",
-    "DELETE FROM read_model.resource",
-    "DELETE FROM read_model.activity",
-    "DELETE FROM read_model.booked",
-    "DELETE FROM read_model.slot_event",
-    "DELETE FROM read_model.booking_event",
-)
+EMPTY_THE_VIEW = tuple(f"DELETE FROM read_model.{table}" for table in TABLES)
 
 
 async def begin_epoch(connection: Connection, seen: Checkpoint, epoch: UUID) -> Checkpoint:

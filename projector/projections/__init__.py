@@ -1,92 +1,81 @@
-"""What becomes of each event: the one table from event types to projections.
+"""What becomes of each event: the one table of read models.
 
-A projection is a pure function that folds one event into the changes of a batch; each module also
-holds the SQL that writes its changes, for the consumer to run. Adding a read model touches one
-file and the lines of this table. An event type that stands in neither table is a mistake a test
-finds; one that this version does not know at all is counted and skipped.
+Each line is a read model, and each read model one file: its tables, the event types it takes, how it
+folds them and the SQL that writes them. A new one needs its file, its migration and its line here. An event type
+that no read model takes and that is not ignored on purpose is a mistake a test finds; one that this
+version does not know at all is counted and skipped.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from msgspec import Struct
 
 from booking.events.envelope import Event
-from projector.projections import (
-    activity,
-    availability,
-    booked,
-    bookings,
-    histories,
-    resources,
+from projector.projections.activity import Activity
+from projector.projections.availability import Availability
+from projector.projections.booked import Booked
+from projector.projections.bookings import Bookings
+from projector.projections.histories import Histories
+from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.resources import Resources
+
+READ_MODELS: tuple[type[ReadModel], ...] = (
+    Resources,
+    Availability,
+    Bookings,
+    Activity,
+    Booked,
+    Histories,
 )
-from projector.projections.changes import Changed, Write
+"""In the order in which they are written."""
 
-Projection = Callable[[Event, Struct, Changed], None]
-
-PROJECTIONS: Mapping[str, tuple[Projection, ...]] = {
-    "ResourceCreated": (resources.created,),
-    "PolicyChanged": (resources.policy_changed,),
-    "SlotOpened": (availability.opened, histories.told),
-    "SlotResized": (availability.touched, histories.told),
-    "SlotClosed": (availability.touched, histories.told),
-    "SlotReopened": (availability.touched, histories.told),
-    "HoldPlaced": (
-        availability.touched,
-        bookings.taken,
-        activity.taken,
-        booked.taken,
-        histories.told,
-    ),
-    "HoldExtended": (bookings.extended, histories.told),
-    "HoldReleased": (
-        availability.touched,
-        bookings.ended,
-        activity.ended,
-        booked.ended,
-        histories.told,
-    ),
-    "HoldExpired": (
-        availability.touched,
-        bookings.ended,
-        activity.ended,
-        booked.ended,
-        histories.told,
-    ),
-    "BookingConfirmed": (
-        availability.touched,
-        bookings.taken,
-        activity.taken,
-        booked.taken,
-        histories.told,
-    ),
-    "BookingCancelled": (
-        availability.touched,
-        bookings.ended,
-        activity.ended,
-        booked.ended,
-        histories.told,
-    ),
-    "BookingRescheduled": (
-        availability.touched,
-        bookings.rescheduled,
-        booked.rescheduled,
-        histories.told,
-    ),
-    "BookingTransferred": (bookings.transferred, histories.told),
-}
+TABLES: tuple[str, ...] = (
+    *(table for model in READ_MODELS for table in model.TABLES),
+    *("suspect_slot", "suspect_booking", "dead_letter"),
+)
+"""All that is folded from the log, and nothing else of the schema `read_model`."""
 
 IGNORED: frozenset[str] = frozenset()
 """Event types that deliberately change no read model."""
 
+_TYPES = {event_type for model in READ_MODELS for event_type in model.FOLDS}
+
+PROJECTIONS: Mapping[str, tuple[tuple[int, Fold], ...]] = {
+    event_type: tuple(
+        (number, model.FOLDS[event_type])
+        for number, model in enumerate(READ_MODELS)
+        if event_type in model.FOLDS
+    )
+    for event_type in _TYPES
+}
+"""For each event type: which read models take it, by their place in the table, and how."""
+
+
+class Changed:
+    """Everything a batch changes."""
+
+    def __init__(self) -> None:
+        self.read_models = [model() for model in READ_MODELS]
+
+    def fold(self, event: Event, fact: Struct) -> None:
+        """Take in one event with its decoded data; events come in the order of the log."""
+        for number, fold in PROJECTIONS[event.type]:
+            fold(self.read_models[number], event, fact)
+
 
 def writes(changed: Changed) -> Iterator[Write]:
     """The statements that bring a batch into the read model, in an order that satisfies them."""
-    yield from resources.writes(changed)
-    yield from availability.writes(changed)
-    yield from bookings.writes(changed)
-    yield from activity.writes(changed)
-    yield from booked.writes(changed)
-    yield from histories.writes(changed)
+    for model in changed.read_models:
+        yield from model.writes()
 
 
-__all__ = ["IGNORED", "PROJECTIONS", "Changed", "Projection", "Write", "writes"]
+__all__ = [
+    "IGNORED",
+    "PROJECTIONS",
+    "READ_MODELS",
+    "TABLES",
+    "Changed",
+    "ReadModel",
+    "Write",
+    "writes",
+]

@@ -5,49 +5,17 @@ A booking counts in every resource it has lines in; its units, where they are. M
 this projection relies on the checkpoint: each event is folded in once or not at all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import cast
+from typing import ClassVar
 from uuid import UUID
-
-from msgspec import Struct
 
 from booking.events.envelope import Event
 from booking.events.facts import BookingEnded, BookingTaken
-from projector.projections.changes import Changed, Write
+from projector.projections.read_model import Fold, ReadModel, Write
 
 COUNTED = ("held", "confirmed", "released", "expired", "cancelled")
 """What is counted, each beside the sum of its units; the state that a booking entered."""
-
-
-def taken(event: Event, fact: Struct, changed: Changed) -> None:
-    """A hold was placed, a booking made at once, or a hold confirmed."""
-    fact = cast("BookingTaken", fact)
-    # Confirming changes no slot's held + confirmed, so the units stand in the lines.
-    units_of_slot = {line.slot_id: line.units for line in fact.lines}
-    units: dict[UUID, int] = {}
-    for slot in event.slots:
-        here = units.get(slot.resource_id, 0)
-        units[slot.resource_id] = here + units_of_slot.get(slot.slot_id, 0)
-    _count(event.recorded_at, fact.state, units, changed)
-
-
-def ended(event: Event, fact: Struct, changed: Changed) -> None:
-    """Released, expired or cancelled: the units went back."""
-    fact = cast("BookingEnded", fact)
-    units: dict[UUID, int] = {}
-    for slot in event.slots:
-        units[slot.resource_id] = units.get(slot.resource_id, 0) - slot.units
-    _count(event.recorded_at, fact.state, units, changed)
-
-
-def _count(at: datetime, state: str, units: dict[UUID, int], changed: Changed) -> None:
-    hour = at.replace(minute=0, second=0, microsecond=0)
-    column = 2 * COUNTED.index(state)
-    for resource_id, sum_of_units in units.items():
-        counts = changed.activity.setdefault((resource_id, hour), [0] * (2 * len(COUNTED)))
-        counts[column] += 1
-        counts[column + 1] += sum_of_units
 
 
 _COLUMNS = [name for counted in COUNTED for name in (counted, f"{counted}_units")]
@@ -61,15 +29,56 @@ SET {", ".join(f"{column} = a.{column} + excluded.{column}" for column in _COLUM
 """
 
 
-def writes(changed: Changed) -> Iterator[Write]:
-    """What this batch adds to each hour."""
-    if changed.activity:
-        keys = list(changed.activity)
-        yield Write(
-            COUNT_ACTIVITY,
-            (
-                [resource_id for resource_id, _ in keys],
-                [hour for _, hour in keys],
-                *zip(*changed.activity.values(), strict=True),
-            ),
-        )
+class Activity(ReadModel):
+    """What a batch adds."""
+
+    TABLES = ("activity",)
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[UUID, datetime], list[int]] = {}
+
+    def taken(self, event: Event, fact: BookingTaken) -> None:
+        """A hold was placed, a booking made at once, or a hold confirmed."""
+        # Confirming changes no slot's held + confirmed, so the units stand in the lines.
+        units_of_slot = {line.slot_id: line.units for line in fact.lines}
+        units: dict[UUID, int] = {}
+        for slot in event.slots:
+            here = units.get(slot.resource_id, 0)
+            units[slot.resource_id] = here + units_of_slot.get(slot.slot_id, 0)
+        self._count(event.recorded_at, fact.state, units)
+
+    def ended(self, event: Event, fact: BookingEnded) -> None:
+        """Released, expired or cancelled: the units went back."""
+        units: dict[UUID, int] = {}
+        for slot in event.slots:
+            units[slot.resource_id] = units.get(slot.resource_id, 0) - slot.units
+        self._count(event.recorded_at, fact.state, units)
+
+    FOLDS: ClassVar[Mapping[str, Fold]] = {
+        "HoldPlaced": taken,
+        "HoldReleased": ended,
+        "HoldExpired": ended,
+        "BookingConfirmed": taken,
+        "BookingCancelled": ended,
+    }
+
+    def _count(self, at: datetime, state: str, units: dict[UUID, int]) -> None:
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        column = 2 * COUNTED.index(state)
+        for resource_id, sum_of_units in units.items():
+            counts = self._counts.setdefault((resource_id, hour), [0] * (2 * len(COUNTED)))
+            counts[column] += 1
+            counts[column + 1] += sum_of_units
+
+    def writes(self) -> Iterator[Write]:
+        """What this batch adds to each hour."""
+        if self._counts:
+            keys = list(self._counts)
+            yield Write(
+                COUNT_ACTIVITY,
+                (
+                    [resource_id for resource_id, _ in keys],
+                    [hour for _, hour in keys],
+                    *zip(*self._counts.values(), strict=True),
+                ),
+            )

@@ -5,30 +5,14 @@ batch matters; the times come once, with SlotOpened. Both statements return the 
 whole slots, which is what the change feed announces.
 """
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+from uuid import UUID
 
-from msgspec import Struct
-
-from booking.events.envelope import Event
+from booking.events.envelope import Event, SlotChange
 from booking.events.facts import SlotOpened
 from projector.guards.newer_version_only import newer_version_only
-from projector.projections.changes import Changed, Write
-
-
-def opened(event: Event, fact: Struct, changed: Changed) -> None:
-    """A slot can be booked."""
-    fact = cast("SlotOpened", fact)
-    for slot in event.slots:
-        changed.slots_opened[slot.slot_id] = fact
-        changed.slots[slot.slot_id] = slot
-
-
-def touched(event: Event, _: Struct, changed: Changed) -> None:
-    """Slots were booked, returned, resized, closed or reopened."""
-    for slot in event.slots:
-        changed.slots[slot.slot_id] = slot
-
+from projector.projections.read_model import Fold, ReadModel, Write
 
 _WHOLE_SLOT = """s.slot_id, s.resource_id, s.starts_at, s.ends_at, s.state, s.capacity,
     s.overbooking_units, s.held, s.confirmed, s.remaining, s.version"""
@@ -57,39 +41,70 @@ RETURNING {_WHOLE_SLOT}
 """
 
 
-def writes(changed: Changed) -> Iterator[Write]:
-    """Slots opened in this batch whole, all others by what events change."""
-    new = [slot for slot in changed.slots.values() if slot.slot_id in changed.slots_opened]
-    if new:
-        times = [changed.slots_opened[slot.slot_id] for slot in new]
-        yield Write(
-            OPEN_SLOTS,
+class Availability(ReadModel):
+    """Slots opened or touched in a batch."""
+
+    TABLES = ("slot",)
+
+    def __init__(self) -> None:
+        self._opened: dict[UUID, SlotOpened] = {}
+        self._slots: dict[UUID, SlotChange] = {}
+
+    def opened(self, event: Event, fact: SlotOpened) -> None:
+        """A slot can be booked."""
+        for slot in event.slots:
+            self._opened[slot.slot_id] = fact
+            self._slots[slot.slot_id] = slot
+
+    def touched(self, event: Event, _: object) -> None:
+        """Slots were booked, returned, resized, closed or reopened."""
+        for slot in event.slots:
+            self._slots[slot.slot_id] = slot
+
+    FOLDS: ClassVar[Mapping[str, Fold]] = {
+        "SlotOpened": opened,
+        **dict.fromkeys(
             (
-                [slot.slot_id for slot in new],
-                [slot.resource_id for slot in new],
-                [time.starts_at for time in times],
-                [time.ends_at for time in times],
-                [slot.state for slot in new],
-                [slot.capacity for slot in new],
-                [slot.overbooking_units for slot in new],
-                [slot.held for slot in new],
-                [slot.confirmed for slot in new],
-                [slot.version for slot in new],
+                *("SlotResized", "SlotClosed", "SlotReopened", "HoldPlaced", "HoldReleased"),
+                *("HoldExpired", "BookingConfirmed", "BookingCancelled", "BookingRescheduled"),
             ),
-            slots=True,
-        )
-    known = [slot for slot in changed.slots.values() if slot.slot_id not in changed.slots_opened]
-    if known:
-        yield Write(
-            CHANGE_SLOTS,
-            (
-                [slot.slot_id for slot in known],
-                [slot.state for slot in known],
-                [slot.capacity for slot in known],
-                [slot.overbooking_units for slot in known],
-                [slot.held for slot in known],
-                [slot.confirmed for slot in known],
-                [slot.version for slot in known],
-            ),
-            slots=True,
-        )
+            touched,
+        ),
+    }
+
+    def writes(self) -> Iterator[Write]:
+        """Slots opened in this batch whole, all others by what events change."""
+        new = [slot for slot in self._slots.values() if slot.slot_id in self._opened]
+        if new:
+            times = [self._opened[slot.slot_id] for slot in new]
+            yield Write(
+                OPEN_SLOTS,
+                (
+                    [slot.slot_id for slot in new],
+                    [slot.resource_id for slot in new],
+                    [time.starts_at for time in times],
+                    [time.ends_at for time in times],
+                    [slot.state for slot in new],
+                    [slot.capacity for slot in new],
+                    [slot.overbooking_units for slot in new],
+                    [slot.held for slot in new],
+                    [slot.confirmed for slot in new],
+                    [slot.version for slot in new],
+                ),
+                slots=True,
+            )
+        known = [slot for slot in self._slots.values() if slot.slot_id not in self._opened]
+        if known:
+            yield Write(
+                CHANGE_SLOTS,
+                (
+                    [slot.slot_id for slot in known],
+                    [slot.state for slot in known],
+                    [slot.capacity for slot in known],
+                    [slot.overbooking_units for slot in known],
+                    [slot.held for slot in known],
+                    [slot.confirmed for slot in known],
+                    [slot.version for slot in known],
+                ),
+                slots=True,
+            )

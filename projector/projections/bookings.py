@@ -5,8 +5,9 @@ older one is written as a change. Each later event names only what it changed, s
 relies on the checkpoint: every event of a booking is folded in, in order, or none.
 """
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from msgspec import Struct
@@ -21,62 +22,7 @@ from booking.events.facts import (
     HoldExtended,
 )
 from projector.guards.newer_version_only import newer_version_only
-from projector.projections.changes import BookingChange, Changed, NewBooking, Write
-
-
-def taken(event: Event, fact: Struct, changed: Changed) -> None:
-    """A hold was placed, a booking made at once, or a hold confirmed."""
-    fact = cast("BookingTaken", fact)
-    if fact.before is None:
-        booking_id = _booking_id(event)
-        changed.bookings_taken[booking_id] = NewBooking(
-            booking_id, fact, event.position, event.recorded_at
-        )
-    else:
-        change = _change(event, fact.version, changed)
-        change.state, change.expires_at = fact.state, fact.expires_at
-
-
-def extended(event: Event, fact: Struct, changed: Changed) -> None:
-    """A hold lives longer."""
-    fact = cast("HoldExtended", fact)
-    change = _change(event, fact.version, changed)
-    change.state, change.expires_at = "held", fact.expires_at
-
-
-def ended(event: Event, fact: Struct, changed: Changed) -> None:
-    """Released, expired or cancelled."""
-    fact = cast("BookingEnded", fact)
-    change = _change(event, fact.version, changed)
-    change.state, change.expires_at = fact.state, None
-
-
-def rescheduled(event: Event, fact: Struct, changed: Changed) -> None:
-    """Moved to other lines."""
-    fact = cast("BookingRescheduled", fact)
-    _change(event, fact.version, changed).lines = fact.lines
-
-
-def transferred(event: Event, fact: Struct, changed: Changed) -> None:
-    """Belongs to another customer."""
-    fact = cast("BookingTransferred", fact)
-    _change(event, fact.version, changed).customer_id = fact.customer_id
-
-
-def _booking_id(event: Event) -> UUID:
-    if event.booking_id is None:
-        raise ValueError(f"{event.type} at position {event.position} names no booking")
-    return event.booking_id
-
-
-def _change(event: Event, version: int, changed: Changed) -> BookingChange:
-    """The change to its booking so far, to be folded on."""
-    change = changed.bookings.setdefault(
-        _booking_id(event), BookingChange(version=version, updated_at=event.recorded_at)
-    )
-    change.version, change.updated_at = version, event.recorded_at
-    return change
-
+from projector.projections.read_model import Fold, ReadModel, Write
 
 TAKE_BOOKINGS = f"""
 INSERT INTO read_model.booking AS b (booking_id, customer_id, state, version, expires_at,
@@ -118,60 +64,147 @@ JOIN read_model.booking AS b USING (booking_id)
 """
 
 
-def writes(changed: Changed) -> Iterator[Write]:
-    """New bookings in their newest state, then changes to older ones."""
-    new = list(changed.bookings_taken.values())
-    if new:
-        # What happened to a new booking within the batch is written with it.
-        later = [changed.bookings.get(b.booking_id) for b in new]
-        newest = list(zip(new, later, strict=True))
-        yield Write(
-            TAKE_BOOKINGS,
-            (
-                [b.booking_id for b in new],
-                [(c and c.customer_id) or b.taken.customer_id for b, c in newest],
-                [(c and c.state) or b.taken.state for b, c in newest],
-                [c.version if c else b.taken.version for b, c in newest],
-                [c.expires_at if c and c.state else b.taken.expires_at for b, c in newest],
-                [b.created_at for b in new],
-                [c.updated_at if c else b.created_at for b, c in newest],
-                [b.created_position for b in new],
-            ),
+class NewBooking(NamedTuple):
+    """A booking made in this batch: the event that made it, and where it stands in the log."""
+
+    booking_id: UUID
+    taken: BookingTaken
+    created_position: int
+    created_at: datetime
+
+
+class BookingChange(Struct, kw_only=True):
+    """What became of a booking since; None where nothing did (`expires_at` goes with `state`)."""
+
+    version: int
+    updated_at: datetime
+    state: str | None = None
+    expires_at: datetime | None = None
+    customer_id: UUID | None = None
+    lines: list[BookedLine] | None = None
+
+
+class Bookings(ReadModel):
+    """Bookings made or changed in a batch."""
+
+    TABLES = ("booking_line", "booking")
+
+    def __init__(self) -> None:
+        self._taken: dict[UUID, NewBooking] = {}
+        self._changes: dict[UUID, BookingChange] = {}
+
+    def taken(self, event: Event, fact: BookingTaken) -> None:
+        """A hold was placed, a booking made at once, or a hold confirmed."""
+        if fact.before is None:
+            booking_id = _booking_id(event)
+            self._taken[booking_id] = NewBooking(
+                booking_id, fact, event.position, event.recorded_at
+            )
+        else:
+            change = self._change(event, fact.version)
+            change.state, change.expires_at = fact.state, fact.expires_at
+
+    def extended(self, event: Event, fact: HoldExtended) -> None:
+        """A hold lives longer."""
+        change = self._change(event, fact.version)
+        change.state, change.expires_at = "held", fact.expires_at
+
+    def ended(self, event: Event, fact: BookingEnded) -> None:
+        """Released, expired or cancelled."""
+        change = self._change(event, fact.version)
+        change.state, change.expires_at = fact.state, None
+
+    def rescheduled(self, event: Event, fact: BookingRescheduled) -> None:
+        """Moved to other lines."""
+        self._change(event, fact.version).lines = fact.lines
+
+    def transferred(self, event: Event, fact: BookingTransferred) -> None:
+        """Belongs to another customer."""
+        self._change(event, fact.version).customer_id = fact.customer_id
+
+    FOLDS: ClassVar[Mapping[str, Fold]] = {
+        "HoldPlaced": taken,
+        "HoldExtended": extended,
+        "HoldReleased": ended,
+        "HoldExpired": ended,
+        "BookingConfirmed": taken,
+        "BookingCancelled": ended,
+        "BookingRescheduled": rescheduled,
+        "BookingTransferred": transferred,
+    }
+
+    def _change(self, event: Event, version: int) -> BookingChange:
+        """The change to its booking so far, to be folded on."""
+        change = self._changes.setdefault(
+            _booking_id(event), BookingChange(version=version, updated_at=event.recorded_at)
         )
-        lines = [
-            (b.booking_id, line, b.created_position)
-            for b, c in newest
-            for line in ((c.lines if c else None) or b.taken.lines)
+        change.version, change.updated_at = version, event.recorded_at
+        return change
+
+    def writes(self) -> Iterator[Write]:
+        """New bookings in their newest state, then changes to older ones."""
+        new = list(self._taken.values())
+        if new:
+            # What happened to a new booking within the batch is written with it.
+            later = [self._changes.get(b.booking_id) for b in new]
+            newest = list(zip(new, later, strict=True))
+            yield Write(
+                TAKE_BOOKINGS,
+                (
+                    [b.booking_id for b in new],
+                    [(c and c.customer_id) or b.taken.customer_id for b, c in newest],
+                    [(c and c.state) or b.taken.state for b, c in newest],
+                    [c.version if c else b.taken.version for b, c in newest],
+                    [c.expires_at if c and c.state else b.taken.expires_at for b, c in newest],
+                    [b.created_at for b in new],
+                    [c.updated_at if c else b.created_at for b, c in newest],
+                    [b.created_position for b in new],
+                ),
+            )
+            lines = [
+                (b.booking_id, line, b.created_position)
+                for b, c in newest
+                for line in ((c.lines if c else None) or b.taken.lines)
+            ]
+            yield Write(
+                TAKE_LINES,
+                (
+                    [booking_id for booking_id, _, _ in lines],
+                    [line.slot_id for _, line, _ in lines],
+                    [line.units for _, line, _ in lines],
+                    [position for _, _, position in lines],
+                ),
+            )
+        older = [(key, c) for key, c in self._changes.items() if key not in self._taken]
+        if older:
+            yield Write(
+                CHANGE_BOOKINGS,
+                (
+                    [key for key, _ in older],
+                    [c.version for _, c in older],
+                    [c.updated_at for _, c in older],
+                    [c.state for _, c in older],
+                    [c.expires_at for _, c in older],
+                    [c.customer_id for _, c in older],
+                ),
+            )
+        moved: list[tuple[UUID, BookedLine]] = [
+            (key, line) for key, c in older if c.lines is not None for line in c.lines
         ]
-        yield Write(
-            TAKE_LINES,
-            (
-                [booking_id for booking_id, _, _ in lines],
-                [line.slot_id for _, line, _ in lines],
-                [line.units for _, line, _ in lines],
-                [position for _, _, position in lines],
-            ),
-        )
-    older = [(key, c) for key, c in changed.bookings.items() if key not in changed.bookings_taken]
-    if older:
-        yield Write(
-            CHANGE_BOOKINGS,
-            (
-                [key for key, _ in older],
-                [c.version for _, c in older],
-                [c.updated_at for _, c in older],
-                [c.state for _, c in older],
-                [c.expires_at for _, c in older],
-                [c.customer_id for _, c in older],
-            ),
-        )
-    moved: list[tuple[UUID, BookedLine]] = [
-        (key, line) for key, c in older if c.lines is not None for line in c.lines
-    ]
-    if moved:
-        booking_ids = [key for key, _ in moved]
-        yield Write(LEAVE_LINES, (booking_ids,))
-        yield Write(
-            MOVE_LINES,
-            (booking_ids, [line.slot_id for _, line in moved], [line.units for _, line in moved]),
-        )
+        if moved:
+            booking_ids = [key for key, _ in moved]
+            yield Write(LEAVE_LINES, (booking_ids,))
+            yield Write(
+                MOVE_LINES,
+                (
+                    booking_ids,
+                    [line.slot_id for _, line in moved],
+                    [line.units for _, line in moved],
+                ),
+            )
+
+
+def _booking_id(event: Event) -> UUID:
+    if event.booking_id is None:
+        raise ValueError(f"{event.type} at position {event.position} names no booking")
+    return event.booking_id

@@ -4,22 +4,12 @@ Only positions are kept; the log keeps the events. Every event that touches an e
 version, so a history without holes is one that missed nothing.
 """
 
-from collections.abc import Iterator
-
-from msgspec import Struct
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+from uuid import UUID
 
 from booking.events.envelope import Event
-from projector.projections.changes import Changed, Write
-
-
-def told(event: Event, fact: Struct, changed: Changed) -> None:
-    """Something happened to slots, a booking, or both."""
-    for slot in event.slots:
-        changed.slot_events.append((slot.slot_id, slot.version, event.position))
-    version = getattr(fact, "version", None)
-    if event.booking_id is not None and version is not None:
-        changed.booking_events.append((event.booking_id, version, event.position))
-
+from projector.projections.read_model import Fold, ReadModel, Write
 
 KEEP_SLOT_EVENTS = """
 INSERT INTO read_model.slot_event (slot_id, version, position)
@@ -34,11 +24,44 @@ ON CONFLICT (booking_id, version) DO NOTHING
 """
 
 
-def writes(changed: Changed) -> Iterator[Write]:
-    """Where this batch's events stand."""
-    for statement, events in (
-        (KEEP_SLOT_EVENTS, changed.slot_events),
-        (KEEP_BOOKING_EVENTS, changed.booking_events),
-    ):
-        if events:
-            yield Write(statement, tuple(zip(*events, strict=True)))
+class Histories(ReadModel):
+    """Where the events of a batch stand."""
+
+    TABLES = ("slot_event", "booking_event")
+
+    def __init__(self) -> None:
+        self._slot_events: list[tuple[UUID, int, int]] = []  # slot, version, position
+        self._booking_events: list[tuple[UUID, int, int]] = []  # booking, version, position
+
+    def told(self, event: Event, fact: object) -> None:
+        """Something happened to slots, a booking, or both."""
+        for slot in event.slots:
+            self._slot_events.append((slot.slot_id, slot.version, event.position))
+        version = getattr(fact, "version", None)
+        if event.booking_id is not None and version is not None:
+            self._booking_events.append((event.booking_id, version, event.position))
+
+    FOLDS: ClassVar[Mapping[str, Fold]] = dict.fromkeys(
+        (
+            *(
+                "SlotOpened",
+                "SlotResized",
+                "SlotClosed",
+                "SlotReopened",
+                "HoldPlaced",
+                "HoldExtended",
+            ),
+            *("HoldReleased", "HoldExpired", "BookingConfirmed", "BookingCancelled"),
+            *("BookingRescheduled", "BookingTransferred"),
+        ),
+        told,
+    )
+
+    def writes(self) -> Iterator[Write]:
+        """Where this batch's events stand."""
+        for statement, events in (
+            (KEEP_SLOT_EVENTS, self._slot_events),
+            (KEEP_BOOKING_EVENTS, self._booking_events),
+        ):
+            if events:
+                yield Write(statement, tuple(zip(*events, strict=True)))

@@ -1,32 +1,15 @@
 """Resources: name, time zone and policy, as bookers see them."""
 
-from collections.abc import Iterator
-from typing import cast
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+from uuid import UUID
 
 from msgspec import Struct
 
 from booking.events.envelope import Event
-from booking.events.facts import PolicyChanged, ResourceCreated
+from booking.events.facts import Policy, PolicyChanged, ResourceCreated
 from projector.guards.newer_version_only import newer_version_only
-from projector.projections.changes import Changed, ResourceState, Write
-
-
-def created(_: Event, fact: Struct, changed: Changed) -> None:
-    """A resource exists."""
-    fact = cast("ResourceCreated", fact)
-    changed.resources[fact.resource_id] = ResourceState(
-        version=fact.version, policy=fact.policy, name=fact.name, time_zone=fact.time_zone
-    )
-
-
-def policy_changed(_: Event, fact: Struct, changed: Changed) -> None:
-    """The rules for future bookings changed; name and time zone did not."""
-    fact = cast("PolicyChanged", fact)
-    known = changed.resources.setdefault(
-        fact.resource_id, ResourceState(version=fact.version, policy=fact.policy)
-    )
-    known.version, known.policy = fact.version, fact.policy
-
+from projector.projections.read_model import Fold, ReadModel, Write
 
 WRITE_RESOURCES = f"""
 INSERT INTO read_model.resource AS r (resource_id, name, time_zone, hold_seconds,
@@ -53,22 +36,59 @@ WHERE r.resource_id = n.resource_id AND {newer_version_only("r", "n")}
 """
 
 
-def writes(changed: Changed) -> Iterator[Write]:
-    """Whole resources first, then policies of resources that were there before."""
-    whole = [(key, r) for key, r in changed.resources.items() if r.name is not None]
-    if whole:
-        yield Write(
-            WRITE_RESOURCES,
-            (
-                [key for key, _ in whole],
-                [r.name for _, r in whole],
-                [r.time_zone for _, r in whole],
-                *_rules([r for _, r in whole]),
-            ),
+class ResourceState(Struct, kw_only=True):
+    """A resource as it stands; `name` and `time_zone` are None when only its policy changed."""
+
+    version: int
+    policy: Policy
+    name: str | None = None
+    time_zone: str | None = None
+
+
+class Resources(ReadModel):
+    """Resources created or changed in a batch."""
+
+    TABLES = ("resource",)
+
+    def __init__(self) -> None:
+        self._resources: dict[UUID, ResourceState] = {}
+
+    def created(self, _: Event, fact: ResourceCreated) -> None:
+        """A resource exists."""
+        self._resources[fact.resource_id] = ResourceState(
+            version=fact.version, policy=fact.policy, name=fact.name, time_zone=fact.time_zone
         )
-    partial = [(key, r) for key, r in changed.resources.items() if r.name is None]
-    if partial:
-        yield Write(WRITE_POLICIES, ([key for key, _ in partial], *_rules([r for _, r in partial])))
+
+    def policy_changed(self, _: Event, fact: PolicyChanged) -> None:
+        """The rules for future bookings changed; name and time zone did not."""
+        known = self._resources.setdefault(
+            fact.resource_id, ResourceState(version=fact.version, policy=fact.policy)
+        )
+        known.version, known.policy = fact.version, fact.policy
+
+    FOLDS: ClassVar[Mapping[str, Fold]] = {
+        "ResourceCreated": created,
+        "PolicyChanged": policy_changed,
+    }
+
+    def writes(self) -> Iterator[Write]:
+        """Whole resources first, then policies of resources that were there before."""
+        whole = [(key, r) for key, r in self._resources.items() if r.name is not None]
+        if whole:
+            yield Write(
+                WRITE_RESOURCES,
+                (
+                    [key for key, _ in whole],
+                    [r.name for _, r in whole],
+                    [r.time_zone for _, r in whole],
+                    *_rules([r for _, r in whole]),
+                ),
+            )
+        partial = [(key, r) for key, r in self._resources.items() if r.name is None]
+        if partial:
+            yield Write(
+                WRITE_POLICIES, ([key for key, _ in partial], *_rules([r for _, r in partial]))
+            )
 
 
 def _rules(states: list[ResourceState]) -> tuple[list[int | None], ...]:

@@ -10,7 +10,7 @@ import projector.projections
 import projector.queries
 from booking.events.facts import FACTS
 from projector import log_reader
-from projector.projections import IGNORED, PROJECTIONS
+from projector.projections import IGNORED, PROJECTIONS, READ_MODELS, TABLES
 
 STATEMENTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "WITH")
 
@@ -40,6 +40,24 @@ def statements() -> dict[str, str]:
 def test_every_event_type_is_projected_or_ignored_on_purpose():
     assert set(PROJECTIONS) | IGNORED == set(FACTS)
     assert not set(PROJECTIONS) & IGNORED
+
+
+def test_each_file_of_a_read_model_stands_in_the_table_by_one_line():
+    files = {module.name for module in pkgutil.iter_modules(projector.projections.__path__)}
+    files -= {"read_model"}
+    assert files == {model.__module__.rpartition(".")[2] for model in READ_MODELS}
+    assert len(READ_MODELS) == len(files)
+
+
+async def test_every_table_is_folded_from_the_log_or_says_who_is_at_work(
+    database: asyncpg.Connection,
+):
+    tables = await database.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'read_model'::regnamespace "
+        "AND relkind = 'r'"
+    )
+    at_work = {"checkpoint", "projectors", "query_nodes"}
+    assert {row["relname"] for row in tables} - at_work == set(TABLES)
 
 
 async def test_every_statement_fits_the_schema_and_the_rights_of_its_role(
