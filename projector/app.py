@@ -19,7 +19,7 @@ from booking.edge.database import DatabaseClock
 from booking.edge.parts import Part
 from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
 from booking.events.tokens import TokenCodec
-from projector.api import bookings, inventory, operations
+from projector.api import activity, bookings, histories, inventory, operations
 from projector.api.answers import Tokens
 from projector.api.live import Live
 from projector.api.live import routes as live_routes
@@ -153,6 +153,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             drain=live.drain,
             keys=keys,
             problems=PROBLEMS,
+            metrics=reader.metrics.registry,
         )
 
 
@@ -187,6 +188,8 @@ def _routes(
     return [
         *inventory.routes(window, read_model),
         *bookings.routes(window, read_model),
+        *activity.routes(window, read_model),
+        *histories.routes(window, read_model, log),
         *live_routes(live, reader),
         *operations.routes(log=log, read_model=read_model, heads=heads, clock=clock),
     ]

@@ -65,19 +65,24 @@ def read_conditions(scope: Scope, tokens: TokenCodec) -> Conditions:
         return NOTHING_ASKED
     token = read_tokens(header_list(scope, b"consistency-token"), tokens)
     max_age_s, strong, only_if_cached = _cache_control(header_list(scope, b"cache-control"))
-    wait_s, lenient, applied = _preferences(header_list(scope, b"prefer"))
+    wait_s, lenient = _preferences(header_list(scope, b"prefer"))
     asked = token is not None or max_age_s is not None or strong
+    if only_if_cached:
+        wait_s = None  # not waiting is what was asked for, so that preference is not honoured
+    honoured = [] if wait_s is None else [f"wait={wait_s}"]
+    if lenient:
+        honoured.append("handling=lenient")
     if wait_s is None:
-        wait_s = WAIT_DEFAULT_S if asked else 0
+        wait_s = WAIT_DEFAULT_S if asked and not only_if_cached else 0
     return Conditions(
         token=token,
         max_age_ms=None if max_age_s is None else max_age_s * 1000,
         strong=strong,
-        wait_s=0 if only_if_cached else wait_s,
+        wait_s=wait_s,
         lenient=lenient,
         only_if_cached=only_if_cached,
         none_match=_none_match(scope),
-        applied=applied,
+        applied=", ".join(honoured) or None,
     )
 
 
@@ -117,23 +122,20 @@ def _cache_control(directives: list[str]) -> tuple[int | None, bool, bool]:
     return max_age_s, strong, only_if_cached
 
 
-def _preferences(preferences: list[str]) -> tuple[int | None, bool, str | None]:
-    """How long to wait (None: not said), whether leniently, and both as they are applied."""
+def _preferences(preferences: list[str]) -> tuple[int | None, bool]:
+    """How long to wait (None: not said), and whether leniently."""
     wait_s: int | None = None
     lenient = False
-    applied: list[str] = []
     for preference in preferences:
         name, _, value = preference.partition(";")[0].partition("=")
         match name.strip().lower(), value.strip().strip('"').lower():
             case "wait", seconds if wait_s is None:  # of a repeated preference the first counts
                 wait_s = min(_seconds("Prefer: wait", seconds), WAIT_MAX_S)
-                applied.append(f"wait={wait_s}")
-            case "handling", "lenient" if not lenient:
+            case "handling", "lenient":
                 lenient = True
-                applied.append("handling=lenient")
             case _:
                 pass  # a preference we do not know may be ignored, says its RFC
-    return wait_s, lenient, ", ".join(applied) or None
+    return wait_s, lenient
 
 
 def _seconds(what: str, value: str) -> int:

@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from msgspec import Raw, Struct, defstruct
+from msgspec import UNSET, Raw, Struct, UnsetType, defstruct
 
+from projector.queries.find_activity import HourView
+from projector.queries.find_days import DayView
 from projector.queries.get_booking import BookingView
+from projector.queries.get_overview import OverviewView
 from projector.queries.get_resource import ResourceView
 from projector.queries.get_slot import SlotView
 
@@ -32,7 +35,9 @@ UNMET = (
     "token-epoch-changed",
     "read-model-behind",
     "too-stale",
+    "suspect",
     "not-satisfied-here",
+    "queue-full",
     "rebuilding",
     "log-unreachable",
     "database-unavailable",
@@ -72,8 +77,29 @@ ResourceAnswer = _one("ResourceAnswer", ResourceView, "A resource as of a positi
 SlotAnswer = _one("SlotAnswer", SlotView, "A slot as of a position.")
 BookingAnswer = _one("BookingAnswer", BookingView, "A booking as of a position.")
 ResourcesPage = _page("ResourcesPage", "resources", ResourceView)
-SlotsPage = _page("SlotsPage", "slots", SlotView)
 BookingsPage = _page("BookingsPage", "bookings", BookingView)
+ActivityPage = _page("ActivityPage", "hours", HourView)
+OverviewAnswer = _one("OverviewAnswer", OverviewView, "A resource at a glance as of a position.")
+HistoryPage = defstruct(
+    "HistoryPage",
+    [("events", list[Raw]), ("next_cursor", str | None)],
+    bases=(_AsOf,),
+    kw_only=True,
+    frozen=True,
+    namespace={"__doc__": "Events of one entity, by version; `next_cursor` leads to the next."},
+)
+
+
+class AvailabilityPage(Struct, frozen=True, kw_only=True):
+    """One page of slots, or with `by=day` of days; `next_cursor` leads to the next."""
+
+    slots: list[SlotView] | UnsetType = UNSET
+    days: list[DayView] | UnsetType = UNSET
+    next_cursor: str | None
+    position: int
+    as_of: datetime
+
+
 EventsPage = defstruct(
     "EventsPage",
     [("events", list[Raw]), ("head", int), ("epoch", str)],
@@ -92,6 +118,25 @@ def of_one(scopes: Sequence[str], answer: type[Struct], not_found: str) -> Mappi
         "answers": {200: answer, 304: None},
         "problems": (not_found, *UNMET),
     }
+
+
+def of_view(scopes: Sequence[str], answer: type[Struct], not_found: str) -> Mapping[str, Any]:
+    """The options of a route that tells of an entity without being in a version itself."""
+    return {
+        "scopes": tuple(scopes),
+        "request_headers": CONDITIONS,
+        "response_headers": FRESHNESS,
+        "answers": {200: answer},
+        "problems": (not_found, *UNMET),
+    }
+
+
+def of_history(
+    scopes: Sequence[str], answer: type[Struct], query: type[Struct], not_found: str
+) -> Mapping[str, Any]:
+    """The options of a route that shows a page of what happened to an entity."""
+    listed = of_list(scopes, answer, query)
+    return {**listed, "problems": (not_found, *listed["problems"])}
 
 
 def of_list(scopes: Sequence[str], answer: type[Struct], query: type[Struct]) -> Mapping[str, Any]:

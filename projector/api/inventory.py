@@ -1,6 +1,6 @@
 """The routes of resources and slots: what there is, and what is left of it."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Annotated, Literal
 from uuid import UUID
@@ -13,19 +13,19 @@ from msgspec import Meta, Struct, field
 
 from booking.edge.answers import Answer
 from booking.edge.bodies import Moment
-from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
 from projector.api.cursors import read_cursor, write_cursor
 from projector.api.documents import (
+    AvailabilityPage,
     ResourceAnswer,
     ResourcesPage,
     SlotAnswer,
-    SlotsPage,
     of_list,
     of_one,
 )
 from projector.api.window import Limit, Window
 from projector.queries.find_availability import find_availability
+from projector.queries.find_days import find_days
 from projector.queries.find_resources import find_resources
 from projector.queries.get_resource import get_resource
 from projector.queries.get_slot import slots_together
@@ -67,6 +67,12 @@ class _Slot(Struct, frozen=True, kw_only=True):
     starts_before: datetime
 
 
+class _Day(Struct, frozen=True, kw_only=True):
+    date: date
+    starts_from: datetime
+    starts_before: datetime
+
+
 def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
     """The handlers."""
     slots = slots_together(read_model)
@@ -100,12 +106,12 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
         """One slot."""
         return await window.show(request, "slot", slot_id, partial(slots.find, slot_id))
 
-    @get("/v1/availability", opt=of_list(OF_SLOTS, SlotsPage, AvailabilityAsked))
+    @get("/v1/availability", opt=of_list(OF_SLOTS, AvailabilityPage, AvailabilityAsked))
     async def availability(request: StrictRequest) -> Answer:
-        """The slots of a resource in a span of time."""
+        """The slots of a resource in a span of time, one by one or by day."""
         asked = request.query_as(AvailabilityAsked)
         if asked.by == "day":
-            raise Problem("invalid-parameter", "by: this version answers by=slot only.")
+            return await by_day(request, asked)
         cursor = read_cursor(asked.cursor, _Slot, asked)
         starts_from = cursor.starts_from if cursor else asked.starts_from or window.now()
         starts_before = (
@@ -133,6 +139,31 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
                     starts_before=starts_before,
                 ),
                 asked,
+            ),
+        )
+
+    async def by_day(request: StrictRequest, asked: AvailabilityAsked) -> Answer:
+        cursor = read_cursor(asked.cursor, _Day, asked)
+        starts_from = cursor.starts_from if cursor else asked.starts_from or window.now()
+        starts_before = (
+            cursor.starts_before if cursor else asked.starts_before or starts_from + SPAN
+        )
+        return await window.show_list(
+            request,
+            "days",
+            partial(
+                find_days,
+                read_model,
+                resource_id=asked.resource_id,
+                starts_from=starts_from,
+                starts_before=starts_before,
+                units=asked.units or 1,
+                after=cursor.date if cursor else None,
+                limit=asked.limit + 1,
+            ),
+            limit=asked.limit,
+            cursor_after=lambda last: write_cursor(
+                _Day(date=last.date, starts_from=starts_from, starts_before=starts_before), asked
             ),
         )
 

@@ -68,6 +68,15 @@ PROBLEMS = table_of(
         remedy="Ask again, wait longer (`Prefer: wait=N`), or accept an older answer.",
     ),
     ProblemType(
+        slug="suspect",
+        title="The answer may lack something",
+        status=412,
+        meaning="An event that concerns it could not be taken in, so no level above `eventual` is "
+        "promised.",
+        remedy="Ask without conditions or with `Prefer: handling=lenient`; an operator is told, and "
+        "`projector dead-letters` mends it.",
+    ),
+    ProblemType(
         slug="not-satisfied-here",
         title="Not satisfied without waiting",
         status=504,

@@ -1,12 +1,14 @@
 """A read that keeps its conditions: wait, look, judge on what was seen, and never be silently stale.
 
 The judgement is always made on the position and as_of that the statement itself returned, at one
-moment after it. Waiting in between holds no database connection.
+moment after it. Waiting goes by what the node hears of the read model and holds no database
+connection; how many may wait at a time is bounded.
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 import asyncpg
@@ -15,10 +17,12 @@ import msgspec
 from booking.edge.database import DatabaseClock, NoDatabaseTime
 from booking.edge.problems import Problem
 from booking.events.tokens import Token
-from projector.api.answers import Freshness, Tokens, headers
+from projector.api.answers import Freshness, Tokens
 from projector.api.conditions import Conditions
+from projector.api.judgement import MAY_BE_MET_LATER, refusal, why_unmet
 from projector.api.log_heads import LogHeads
-from projector.follower import Follower
+from projector.api.metrics import ReadMetrics
+from projector.follower import Follower, Standing
 from projector.queries.found import Found
 
 T = TypeVar("T")
@@ -26,6 +30,8 @@ Query = Callable[[], Awaitable[Found[T]]]
 
 READ_TIMEOUT_S = 3.0
 """For one statement with the wait for a connection; waiting for a position comes on top."""
+WAITING_MAX = 5_000
+"""Reads that wait at a time; each costs a few kilobytes, and far more than this is a herd."""
 UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -36,16 +42,22 @@ class Reader:
         self,
         *,
         read_model: asyncpg.Pool,
-        follower: Follower,
+        follower: Follower | None,
         heads: LogHeads,
         clock: DatabaseClock,
         tokens: Tokens,
+        metrics: ReadMetrics | None = None,
+        waiting_max: int = WAITING_MAX,
     ) -> None:
+        """Without a follower nothing is waited for: what is read is never behind."""
         self.tokens = tokens
+        self.metrics = metrics or ReadMetrics()
         self._read_model = read_model
         self._follower = follower
         self._heads = heads
         self._clock = clock
+        self._waiting = 0
+        self._waiting_max = waiting_max
 
     async def read(self, asked: Conditions, query: Query[T]) -> tuple[T, Freshness]:
         """What the query found once the conditions were met, and how fresh that is.
@@ -53,60 +65,149 @@ class Reader:
         Raises:
             Problem: the conditions were not met in time, or cannot be judged.
         """
+        if asked.level == "eventual":
+            found = await self._look(query)
+            freshness = self._freshness(asked, found, waited_ms=0.0)
+            if freshness.age_ms is not None:
+                self.metrics.age["eventual"].observe(freshness.age_ms / 1000)
+            return found.value, freshness
         started = time.monotonic()
-        deadline = started + asked.wait_s
-        required = await self._required(asked)
+        try:
+            value, freshness = await self._read_under(asked, query, started)
+        except Problem as problem:
+            self.metrics.outcomes.labels(problem.slug).inc()
+            self.metrics.waited.observe(time.monotonic() - started)
+            raise
+        self.metrics.waited.observe(freshness.waited_ms / 1000)
+        if freshness.age_ms is not None:
+            self.metrics.age[freshness.level].observe(freshness.age_ms / 1000)
+        return value, freshness
+
+    async def _read_under(
+        self, asked: Conditions, query: Query[T], started: float
+    ) -> tuple[T, Freshness]:
+        deadline, follower = started + asked.wait_s, self._follower
+        required, unreachable = await self._required(asked)
+        waited = await self._wait_for(asked, required, deadline)
         while True:
-            await self._wait_for(required, deadline)
             waited_ms = (time.monotonic() - started) * 1000
             found = await self._look(query)
-            if found.rebuilding or found.epoch is None or found.as_of is None:
-                raise Problem("rebuilding", "The read model has not caught up with the log yet.")
-            freshness = self._freshness(asked, required, found, waited_ms)
-            unmet = self._unmet(asked, required, freshness)
+            freshness = self._freshness(asked, found, waited_ms=waited_ms)
+            unmet = why_unmet(asked, required, found, freshness) or unreachable
             if unmet is None:
+                met = self.metrics.met_after_waiting if waited else self.metrics.met_at_once
+                met.inc()
                 return found.value, freshness
-            if asked.only_if_cached or time.monotonic() >= deadline:
+            if follower is None or unmet.slug not in MAY_BE_MET_LATER:
                 break
-            await self._follower.moved(timeout_s=deadline - time.monotonic())
+            if time.monotonic() >= deadline:
+                break
+            waited = True
+            # What was heard promised more than was found: what is found next is judged anew.
+            with self._among_the_waiting():
+                await follower.moved(timeout_s=deadline - time.monotonic())
+            await self._wait_for(asked, required, deadline)
         return found.value, await self._settle(asked, freshness, unmet)
 
-    async def _required(self, asked: Conditions) -> Token | None:
-        """The position that must be applied: the token's, for a strong read the log's head."""
-        if not asked.strong:
-            return asked.token
-        try:
-            head = await self._heads.after_now()
-        except UNREACHABLE as error:
-            raise Problem(
-                "log-unreachable", "The head of the log cannot be read from the primary."
-            ) from error
-        return max(Token(head.epoch, head.position), asked.token or Token(head.epoch, 0))
+    async def _required(self, asked: Conditions) -> tuple[Token | None, Problem | None]:
+        """The position that must be applied: the token's, for a strong read the log's head.
 
-    async def _wait_for(self, required: Token | None, deadline: float) -> None:
-        standing = self._follower.standing
-        if required is None or standing is None or required.epoch < standing.epoch:
-            return  # nothing to wait for, or nothing that waiting could bring
-        await self._follower.reached(required.position, timeout_s=deadline - time.monotonic())
+        With it, for a lenient caller only, the problem that the head cannot be told.
+        """
+        if not asked.strong:
+            return asked.token, None
+        try:
+            with self._among_the_waiting():
+                head = await self._heads.after_now()
+        except UNREACHABLE as error:
+            unreachable = Problem(
+                "log-unreachable", "The head of the log cannot be read from the primary."
+            )
+            if asked.lenient:
+                return asked.token, unreachable
+            raise unreachable from error
+        return max(Token(head.epoch, head.position), asked.token or Token(head.epoch, 0)), None
+
+    async def _wait_for(self, asked: Conditions, required: Token | None, deadline: float) -> bool:
+        """Wait until what is heard promises that the conditions are met; whether it was needed."""
+        follower = self._follower
+        if follower is None or self._promises(asked, required, follower.standing):
+            return False
+        with self._among_the_waiting():
+            while (left_s := deadline - time.monotonic()) > 0:
+                standing = follower.standing
+                if standing is None or required is None or required.epoch != standing.epoch:
+                    await follower.moved(timeout_s=left_s)
+                elif standing.position < required.position:
+                    await follower.reached(required.position, timeout_s=left_s)
+                else:  # far enough, but not fresh enough
+                    await follower.moved(timeout_s=left_s)
+                if self._promises(asked, required, follower.standing):
+                    break
+        return True
+
+    def _promises(
+        self, asked: Conditions, required: Token | None, standing: Standing | None
+    ) -> bool:
+        """Whether looking is worth it: the conditions seem met, or waiting can no longer help."""
+        if standing is None:
+            return False
+        if required is not None:
+            if required.epoch < standing.epoch:
+                return True  # of an earlier history
+            if required > (standing.epoch, standing.position):
+                return False
+        if asked.max_age_ms is None:
+            return True
+        try:
+            age = self._clock.now_at_most() - standing.as_of
+        except NoDatabaseTime:
+            return True
+        return age.total_seconds() * 1000 <= asked.max_age_ms
+
+    @contextlib.contextmanager
+    def _among_the_waiting(self) -> Iterator[None]:
+        """Count the caller among those who wait.
+
+        Raises:
+            Problem: queue-full.
+        """
+        if self._waiting >= self._waiting_max:
+            raise Problem("queue-full", f"{self._waiting} reads are waiting already.")
+        self._waiting += 1
+        self.metrics.waiting.set(self._waiting)
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self.metrics.waiting.set(self._waiting)
 
     async def _look(self, query: Query[T]) -> Found[T]:
+        """One look; what is being rebuilt is not shown.
+
+        Raises:
+            Problem: rebuilding or database-unavailable.
+        """
         try:
             # A statement has its own deadline; only the wait for a free connection needs another.
             if self._read_model.get_idle_size() > 0:
-                return await query()
-            async with asyncio.timeout(READ_TIMEOUT_S):
-                return await query()
+                found = await query()
+            else:
+                async with asyncio.timeout(READ_TIMEOUT_S):
+                    found = await query()
         except UNREACHABLE as error:
             raise Problem(
                 "database-unavailable",
                 "The read model's database did not answer in time.",
                 members={"outcome": "did-not-happen"},
             ) from error
+        if found.rebuilding or found.epoch is None or found.as_of is None:
+            raise Problem("rebuilding", "The read model has not caught up with the log yet.")
+        return found
 
-    def _freshness(
-        self, asked: Conditions, required: Token | None, found: Found[T], waited_ms: float
-    ) -> Freshness:
-        assert found.epoch is not None  # noqa: S101  # checked by the caller
+    def _freshness(self, asked: Conditions, found: Found[T], *, waited_ms: float) -> Freshness:
+        """How fresh that is, judged now and never again."""
+        assert found.epoch is not None  # noqa: S101  # looked at before
         assert found.as_of is not None  # noqa: S101
         applied = Token(found.epoch, found.position)
         return Freshness(
@@ -116,7 +217,7 @@ class Reader:
             age_ms=self.age_ms(found),
             waited_ms=waited_ms,
             level=asked.level,
-            token=applied if required is None else max(applied, required),
+            token=applied if asked.token is None else max(applied, asked.token),
             applied=asked.applied,
         )
 
@@ -130,44 +231,12 @@ class Reader:
             return None
         return max(0.0, age.total_seconds() * 1000)
 
-    def _unmet(self, asked: Conditions, required: Token | None, seen: Freshness) -> Problem | None:
-        """The condition that is not met, as the problem it would be."""
-        if asked.level in ("bounded", "strong") and seen.age_ms is None:
-            raise Problem(
-                "log-unreachable", "The age of an answer cannot be told: no database time."
-            )
-        if asked.token is not None and asked.token.epoch < seen.epoch:
-            changed = Problem(
-                "token-epoch-changed", "The token is of an earlier history of the log."
-            )
-            raise refusal(changed, seen, self.tokens)
-        if required is not None and required > (seen.epoch, seen.position):
-            return Problem(
-                "read-model-behind",
-                f"Position {required.position} is required, {seen.position} is applied.",
-                members={
-                    "required": required.position,
-                    "applied": seen.position,
-                    "waited_ms": round(seen.waited_ms),
-                },
-            )
-        if asked.max_age_ms is not None and (seen.age_ms or 0.0) > asked.max_age_ms:
-            return Problem(
-                "too-stale",
-                f"The answer would be {seen.age_ms:.0f} ms old.",
-                members={
-                    "max_age_ms": asked.max_age_ms,
-                    "age_ms": round(seen.age_ms or 0.0),
-                    "waited_ms": round(seen.waited_ms),
-                },
-            )
-        return None
-
     async def _settle(self, asked: Conditions, seen: Freshness, unmet: Problem) -> Freshness:
         """The time is up: a lenient caller gets what there is, all others the reason."""
-        if asked.lenient:
+        if asked.lenient and unmet.slug != "token-epoch-changed":
+            self.metrics.outcomes.labels("lenient").inc()
             return msgspec.structs.replace(seen, level="eventual")
-        if asked.only_if_cached:
+        if asked.only_if_cached and unmet.slug in MAY_BE_MET_LATER:
             unmet = Problem("not-satisfied-here", unmet.detail, members=unmet.members)
         elif asked.token is not None and await self._is_beyond_the_log(asked.token, seen):
             unmet = Problem(
@@ -185,15 +254,3 @@ class Reader:
         except UNREACHABLE:
             return False
         return token > (head.epoch, head.position)
-
-
-def refusal(
-    problem: Problem, seen: Freshness, tokens: Tokens, *, level: str = "eventual"
-) -> Problem:
-    """The problem with what every answer of a query says about freshness."""
-    met = msgspec.structs.replace(seen, level=level)
-    said = [header for header in headers(met, tokens) if header[0] != b"cache-control"]
-    if problem.slug in ("read-model-behind", "too-stale"):
-        said.append((b"retry-after", b"1"))
-    members = {**problem.members, "position": seen.position, "as_of": seen.as_of}
-    return Problem(problem.slug, problem.detail, members=members, headers=said)

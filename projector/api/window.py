@@ -13,7 +13,8 @@ from booking.edge.problems import Problem, answer_to
 from booking.edge.requests import StrictRequest
 from projector.api.answers import CACHE_CONTROL, Freshness, answer, not_modified
 from projector.api.conditions import NOTHING_ASKED, read_conditions
-from projector.api.wait import Query, Reader, refusal
+from projector.api.judgement import refusal
+from projector.api.wait import Query, Reader
 
 Limit = Annotated[int, Meta(ge=1, le=1000)]
 
@@ -64,12 +65,22 @@ class Window:
         entity, freshness = await self.reader.read(asked, query)
         tokens = self.reader.tokens
         if entity is None or (visible is not None and not visible(entity)):
-            return self._not_found(request, kind, entity_id, freshness)
+            return self.not_found(request, kind, entity_id, freshness)
         if asked is not NOTHING_ASKED and asked.none_match:
             etag = f'"{entity.version}"'
             if etag in asked.none_match or "*" in asked.none_match:
                 return not_modified(freshness, tokens, entity.version)
         return answer(entity, freshness, tokens, entity.version)
+
+    async def show_whole(
+        self, request: StrictRequest, kind: str, entity_id: UUID, query: "Query[T | None]"
+    ) -> Answer:
+        """What is told of an entity without being in a version itself; 404 when there is none."""
+        asked = read_conditions(request.scope, self.reader.tokens.codec)
+        value, freshness = await self.reader.read(asked, query)
+        if value is None:
+            return self.not_found(request, kind, entity_id, freshness)
+        return answer(value, freshness, self.reader.tokens)
 
     async def show_list(
         self,
@@ -89,7 +100,7 @@ class Window:
         value = {plural: [shown(item) for item in page], "next_cursor": next_cursor}
         return answer(value, freshness, self.reader.tokens)
 
-    def _not_found(
+    def not_found(
         self, request: StrictRequest, kind: str, entity_id: UUID, freshness: Freshness
     ) -> Answer:
         """An answer like any other: as of a position, with its age."""
