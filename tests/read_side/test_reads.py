@@ -231,8 +231,6 @@ async def test_availability_is_ordered_paged_and_can_ask_for_units(log, stream, 
 
     other = await api.get(f"{path}&units=1&cursor={page['next_cursor']}")
     assert other.json()["type"] == "/problems/invalid-cursor"
-    by_day = await api.get(f"{path}&by=day")
-    assert by_day.json()["type"] == "/problems/invalid-parameter"
     unknown = await api.get(f"{path}&colour=red")
     assert unknown.json()["type"] == "/problems/invalid-parameter"
 
