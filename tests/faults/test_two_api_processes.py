@@ -104,7 +104,9 @@ async def dies_at_random(process: ApiProcess, chance: random.Random, stays: Stay
     return kills
 
 
-async def sale_under_fire(database_url, database, folder, *, answers: int, within_s: float, seed: int):
+async def sale_under_fire(
+    database_url, database, folder, *, answers: int, within_s: float, seed: int
+):
     chance = random.Random(seed)  # noqa: S311 - a story that can be told again
     async with api_processes(database_url, folder, "first", "second", "calm") as processes:
         first, second, calm = processes
@@ -150,6 +152,6 @@ async def test_a_long_sale_of_stays_by_two_processes_that_keep_dying(
     database_url, database, tmp_path, seed
 ):
     stays, happened = await sale_under_fire(
-        database_url, database, tmp_path, answers=10_000, within_s=400, seed=seed
+        database_url, database, tmp_path, answers=30_000, within_s=400, seed=seed
     )
     assert 0 < happened < len(stays.unanswered)
