@@ -89,22 +89,57 @@ def api(data_dir: str | None) -> int:
 @data_dir_option
 @click.option("--url", help="Of the queries; default: the running `booking up`.")
 @click.option("--key", help="An API key with the scope read, where one is needed.")
-@click.option("--json", "as_json", is_flag=True, help="The answer of /v1/consistency as it is.")
-def status(data_dir: str | None, url: str | None, key: str | None, *, as_json: bool) -> None:
-    """Show how far log, stream, projectors and query nodes are.
+@click.option(
+    "--nats-monitoring-url",
+    help="Of any NATS server (PROJECTOR_NATS_MONITORING_URL); default: the running `booking up`'s.",
+)
+@click.option(
+    "--metrics-url",
+    "metrics_urls",
+    multiple=True,
+    help="Of a metrics listener, any number; default: the running `booking up`'s.",
+)
+@click.option("--watch", is_flag=True, help="Show it again and again, until ctrl-C.")
+@click.option(
+    "--every",
+    "every_s",
+    type=click.FloatRange(0.2, 3600),
+    default=1.0,
+    show_default=True,
+    help="Seconds between two looks of --watch.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON value a look, for scripts.")
+def status(
+    data_dir: str | None,
+    url: str | None,
+    key: str | None,
+    nats_monitoring_url: str | None,
+    metrics_urls: tuple[str, ...],
+    *,
+    watch: bool,
+    every_s: float,
+    as_json: bool,
+) -> int:
+    """Show how far log, relay, stream, projectors and query nodes are, and what needs a hand.
+
+    Exit code 0: nothing does. 1: something does. 2: the queries could not be asked.
 
     \b
     projector status
-    projector status --json
+    projector status --watch
+    projector status --json | jq .troubles
+    projector status --url https://tickets.example --key "$KEY" --nats-monitoring-url http://nats:8222
     """
-    from projector.status import fetch, lines, local_url
+    from projector.status import show, sources
 
-    answer = fetch(url or local_url(_environ(data_dir)), key=key)
-    if as_json:
-        click.echo(answer)
-        return
-    for line in lines(answer):
-        click.echo(line)
+    at = sources(
+        _environ(data_dir),
+        url=url,
+        key=key,
+        monitoring_url=nats_monitoring_url,
+        metrics_urls=metrics_urls,
+    )
+    return show(at, every_s=every_s if watch else None, as_json=as_json)
 
 
 def _environ(data_dir: str | None) -> dict[str, str]:

@@ -7,6 +7,8 @@ subject nobody stores and is told so at once.
 from uuid import UUID
 
 STREAM = "BOOKING_EVENTS"
+ADVISORIES = "BOOKING_ADVISORIES"
+"""The stream that keeps what the NATS server itself says about `STREAM` and its consumers."""
 WAKE = "booking.wake"
 """Core NATS, after a commit: there is something to relay. May be lost; the relay polls as well."""
 LOG_HEAD = "booking.log.head"

@@ -19,6 +19,7 @@ from booking.edge.metrics_listener import serve_metrics
 from booking.edge.servers import bind
 from booking.events.subjects import WAKE
 from booking.injected_fault import appending_with_fault
+from booking.relay.advisories import captured_advisories
 from booking.relay.agree import NoAgreement
 from booking.relay.condition import Condition
 from booking.relay.connect_nats import connected_to_nats
@@ -76,6 +77,7 @@ async def keep_relaying(settings: Settings, condition: Condition, stop: asyncio.
             async with (
                 opened_log(settings.database_url, environment=settings.environment) as log,
                 connected_to_nats(settings.nats_url, name="booking-relay") as client,
+                captured_advisories(client),
             ):
                 condition.connected()
                 failures = 0
