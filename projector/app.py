@@ -21,16 +21,16 @@ from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
 from booking.events.tokens import TokenCodec
 from projector.api import activity, bookings, histories, inventory, operations
 from projector.api.answers import Tokens
-from projector.api.live import Live
+from projector.api.live import Live, allowed_streams
 from projector.api.live import routes as live_routes
 from projector.api.log_heads import LogHeads
+from projector.api.one_slot import OneSlot
 from projector.api.problems import PROBLEMS
 from projector.api.wait import Reader
 from projector.api.window import Window
-from projector.consumer.report import REPORT_S
-from projector.follower import Follower
 from projector.log_reader import read_api_keys, read_token_secret
-from projector.queries.report_query_node import report_query_node
+from projector.query_node import open_query_node
+from projector.replica_metrics import ReplicaMetrics
 from projector.settings import Settings, load_settings
 from projector.start import metrics_socket, open_log, open_read_model, process_name, refuse_unfit
 
@@ -111,21 +111,18 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         await refuse_unfit(read_model, log, settings)
         clock = await opened.enter_async_context(DatabaseClock(log))
         keys = await opened.enter_async_context(KeyTable(partial(read_api_keys, log)))
-        follower = await opened.enter_async_context(
-            Follower(read_model, settings.nats_url, name=name)
+        node = await opened.enter_async_context(
+            open_query_node(settings, read_model, clock, name=name)
         )
+        follower = node.follower
         heads = LogHeads(log)
         tokens = Tokens(TokenCodec(await read_token_secret(log)))
         reader = Reader(
             read_model=read_model, follower=follower, heads=heads, clock=clock, tokens=tokens
         )
         window = Window(reader, clock)
-        live = Live(reader, follower, read_model)
-        reporting = asyncio.create_task(
-            _report_node(read_model, follower, name), name="query-node-report"
-        )
-        opened.callback(reporting.cancel)
-
+        live = Live(reader, follower, node.slots, read_model, streams_max=allowed_streams())
+        reader.metrics.registry.register(ReplicaMetrics(node, live))
         head = await heads.after_now()
 
         async def missing() -> list[str]:
@@ -142,6 +139,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             name="queries",
             handlers=_routes(
                 window=window,
+                one_slot=OneSlot(window, reader, node.slots),
                 live=live,
                 reader=reader,
                 read_model=read_model,
@@ -164,6 +162,7 @@ def part_on_paper() -> Part:
         name="queries",
         handlers=_routes(
             window=nothing,
+            one_slot=nothing,
             live=nothing,
             reader=nothing,
             read_model=nothing,
@@ -178,6 +177,7 @@ def part_on_paper() -> Part:
 def _routes(
     *,
     window: Window,
+    one_slot: OneSlot,
     live: Live,
     reader: Reader,
     read_model: asyncpg.Pool,
@@ -186,25 +186,10 @@ def _routes(
     clock: DatabaseClock,
 ) -> list[HTTPRouteHandler]:
     return [
-        *inventory.routes(window, read_model),
+        *inventory.routes(window, one_slot, read_model),
         *bookings.routes(window, read_model),
         *activity.routes(window, read_model),
         *histories.routes(window, read_model, log),
         *live_routes(live, reader),
         *operations.routes(log=log, read_model=read_model, heads=heads, clock=clock),
     ]
-
-
-async def _report_node(read_model: asyncpg.Pool, follower: Follower, name: str) -> None:
-    """Say once a second how far this node has come."""
-    while True:
-        await asyncio.sleep(REPORT_S)
-        standing = follower.standing
-        if standing is None:
-            continue
-        try:
-            await report_query_node(
-                read_model, node=name, applied=standing.position, as_of=standing.as_of
-            )
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            _log.warning("query_node_report_not_written", reason=str(error))

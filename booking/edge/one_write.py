@@ -10,13 +10,24 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+CUT_OFF = "booking.cut-off"
+"""The ASGI extension by which an answer ends its connection at once, unsent bytes and all; closing it
+would wait for a client to read them."""
+
 
 class OneWriteProtocol(HttpToolsProtocol):
     """uvicorn's protocol on a transport that gathers what is written in one round of the loop."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Puts the gathering transport in between."""
-        super().connection_made(_Gathering(transport, self.loop))
+        gathering = _Gathering(transport, self.loop)
+        self._extensions = {CUT_OFF: gathering.abort}
+        super().connection_made(gathering)
+
+    def on_message_begin(self) -> None:
+        """Offers the way to cut off a client that reads nothing."""
+        super().on_message_begin()
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
 
 
 class _Gathering(asyncio.Transport):

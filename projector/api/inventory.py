@@ -23,12 +23,12 @@ from projector.api.documents import (
     of_list,
     of_one,
 )
+from projector.api.one_slot import OneSlot
 from projector.api.window import Limit, Window
 from projector.queries.find_availability import find_availability
 from projector.queries.find_days import find_days
 from projector.queries.find_resources import find_resources
 from projector.queries.get_resource import get_resource
-from projector.queries.get_slot import slots_together
 
 OF_RESOURCES = ("inventory:write", "read", "operate")
 OF_SLOTS = ("inventory:write", "bookings:write", "bookings:own", "read", "operate")
@@ -73,9 +73,8 @@ class _Day(Struct, frozen=True, kw_only=True):
     starts_before: datetime
 
 
-def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
+def routes(window: Window, one_slot: OneSlot, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
     """The handlers."""
-    slots = slots_together(read_model)
 
     @get("/v1/resources", opt=of_list(OF_RESOURCES, ResourcesPage, ResourcesAsked))
     async def resources(request: StrictRequest) -> Answer:
@@ -104,7 +103,7 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
     @get("/v1/slots/{slot_id:uuid}", opt=of_one(OF_SLOTS, SlotAnswer, "slot-not-found"))
     async def slot(request: StrictRequest, slot_id: FromPath[UUID]) -> Answer:
         """One slot."""
-        return await window.show(request, "slot", slot_id, partial(slots.find, slot_id))
+        return await one_slot.show(request, slot_id)
 
     @get("/v1/availability", opt=of_list(OF_SLOTS, AvailabilityPage, AvailabilityAsked))
     async def availability(request: StrictRequest) -> Answer:

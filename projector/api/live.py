@@ -1,7 +1,9 @@
 """The route of the live stream: who may follow what, from which position on."""
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+import resource
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -15,18 +17,24 @@ from msgspec import Meta, Struct
 from booking.edge.headers import header_list
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
-from booking.events.messages import SlotState
 from booking.events.tokens import Token
 from projector.api.conditions import WAIT_MAX_S, Conditions, read_conditions, read_tokens
 from projector.api.documents import CONDITIONS, UNMET
+from projector.api.events_sent import EventsSent
 from projector.api.inventory import OF_SLOTS
-from projector.api.sse import Followed, LiveStream
+from projector.api.sse import Followed, LiveStream, StreamCounts
 from projector.api.wait import Reader
 from projector.follower import Follower
-from projector.queries.slots_to_stream import slots_by_id, slots_of_resource
+from projector.queries.found import Found
+from projector.queries.slots_to_stream import slots_of_resource
+from projector.queries.together import Together
+from projector.replica import open_json
+from projector.replicated_slots import ReplicatedSlots
 
-STREAMS_MAX = 2000
+STREAMS_MAX = 12_000
 """Per process; each holds a socket and the newest states a slow client has not read."""
+OTHER_FILES = 500
+"""Sockets and files for everything that is not a stream."""
 
 
 class StreamAsked(Struct, frozen=True, kw_only=True):
@@ -40,16 +48,36 @@ class StreamAsked(Struct, frozen=True, kw_only=True):
 class Live:
     """The streams of this process, and their common end."""
 
-    def __init__(self, reader: Reader, follower: Follower, read_model: asyncpg.Pool) -> None:
-        self.open = 0
+    def __init__(
+        self,
+        reader: Reader,
+        follower: Follower,
+        slots: ReplicatedSlots,
+        read_model: asyncpg.Pool,
+        *,
+        streams_max: int = STREAMS_MAX,
+    ) -> None:
+        self.counts = StreamCounts()
         self._reader = reader
         self._follower = follower
+        self._slots = slots
         self._read_model = read_model
-        self._draining = asyncio.Event()
+        self._events = EventsSent(reader.tokens)
+        self._streams_max = streams_max
+        self._streams: set[LiveStream] = set()
+        self._draining = False
+        # A hole in the feed makes all streams of a resource look again: one statement for them all.
+        self._resources: Together[UUID, Found[list[bytes]]] = Together(self._look_at_resources)
+
+    def __len__(self) -> int:
+        """How many streams are open."""
+        return len(self._streams)
 
     def drain(self) -> None:
         """Say `bye` to all."""
-        self._draining.set()
+        self._draining = True
+        for stream in list(self._streams):
+            stream.drain()
 
     async def stream(self, asked: StreamAsked, conditions: Conditions) -> LiveStream:
         """A stream that begins with a snapshot not older than the conditions say.
@@ -57,19 +85,19 @@ class Live:
         Raises:
             Problem: they cannot be met, or there are too many streams.
         """
-        if self._draining.is_set():
-            raise Problem("draining", "The process is about to end.")
-        if self.open >= STREAMS_MAX:
-            raise Problem("queue-full", f"{STREAMS_MAX} streams are open on this process.")
         followed = self._followed(asked)
-        self.open += 1
+        if self._draining:
+            raise Problem("draining", "The process is about to end.")
+        if len(self._streams) >= self._streams_max:
+            raise Problem("queue-full", f"{self._streams_max} streams are open on this process.")
         stream = LiveStream(
             followed,
             follower=self._follower,
-            tokens=self._reader.tokens,
-            draining=self._draining,
-            ended=self._one_ended,
+            events=self._events,
+            counts=self.counts,
+            ended=self._streams.discard,
         )
+        self._streams.add(stream)
         try:
             slots, seen = await self._reader.read(conditions, followed.look)
         except BaseException:
@@ -77,28 +105,44 @@ class Live:
             raise
         return stream.begin_with(Token(seen.epoch, seen.position), seen.as_of, slots)
 
-    def _one_ended(self) -> None:
-        self.open -= 1
-
     def _followed(self, asked: StreamAsked) -> Followed:
         if (asked.slot_id is None) == (asked.resource_id is None):
             raise Problem("invalid-parameter", "Say either slot_id or resource_id.")
         if asked.slot_id is not None:
-            wanted: Sequence[UUID] = asked.slot_id
-            known = frozenset(wanted)
-            return Followed(
-                includes=lambda slot: slot.slot_id in known,
-                look=partial(slots_by_id, self._read_model, wanted),
-            )
-        assert asked.resource_id is not None  # noqa: S101  # one of the two is said
+            slot_ids = tuple(dict.fromkeys(asked.slot_id))
+            return Followed(slot_ids=slot_ids, look=partial(self._slots.find_all, slot_ids))
         resource_id = asked.resource_id
+        assert resource_id is not None  # noqa: S101  # one of the two is said
+        return Followed(resource_id=resource_id, look=partial(self._resources.find, resource_id))
 
-        def of_resource(slot: SlotState) -> bool:
-            return slot.resource_id == resource_id
+    async def _look_at_resources(
+        self, resource_ids: Sequence[UUID]
+    ) -> Mapping[UUID, Found[list[bytes]]]:
+        looked = {}
+        for resource_id in resource_ids:
+            found = await slots_of_resource(self._read_model, resource_id)
+            if found.as_of is not None and (wait_s := self._follower.due.wait_s(found.as_of)):
+                await asyncio.sleep(wait_s)
+            looked[resource_id] = Found(
+                epoch=found.epoch,
+                position=found.position,
+                as_of=found.as_of,
+                rebuilding=found.rebuilding,
+                value=[open_json(slot) for slot in found.value],
+            )
+        return looked
 
-        return Followed(
-            includes=of_resource, look=partial(slots_of_resource, self._read_model, resource_id)
-        )
+
+def allowed_streams() -> int:
+    """How many streams this process may hold open; its limit of open files is raised for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = STREAMS_MAX + OTHER_FILES
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(STREAMS_MAX, soft - OTHER_FILES))
 
 
 def routes(live: Live, reader: Reader) -> list[HTTPRouteHandler]:

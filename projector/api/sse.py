@@ -1,4 +1,4 @@
-"""The live stream of availability: a snapshot, then changes, and once a second how fresh it is.
+"""One client's live stream: a snapshot, then changes, and once a second how fresh it is.
 
 Every event carries whole slots and the position they are of, so a client that missed some needs
 nothing but the next. A slow client costs one entry per slot it follows: while its connection is
@@ -6,197 +6,31 @@ full, newer states replace older ones, and it gets the newest when it reads agai
 """
 
 import asyncio
-import contextlib
-import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import structlog
 from litestar.types import Receive, Scope, Send
-from msgspec import Struct, json
+from msgspec import Struct
 
-from booking.events.messages import SlotState
+from booking.edge.one_write import CUT_OFF
 from booking.events.tokens import Token
-from projector.api.answers import Tokens
+from projector.api.events_sent import RETRY, EventsSent
 from projector.api.wait import UNREACHABLE
-from projector.follower import Follower, Standing
+from projector.follower import Follower
 from projector.queries.found import Found
+from projector.replica import Told
 
 TICK_S = 1.0
 """How often a client is told as_of; three missed ones mean that it is cut off."""
 STALLED_S = 30.0
 """A client that takes nothing for this long is let go."""
+FAREWELL_S = 1.0
+"""How long a connection that is full may hold up the end of the process."""
 
 _log = structlog.get_logger(__name__)
-_encode = json.Encoder().encode
-
-
-class Slots(Struct, frozen=True, kw_only=True):
-    """The data of `snapshot` and `changes`."""
-
-    position: int
-    as_of: datetime
-    slots: Sequence[SlotState]
-
-
-class AsOf(Struct, frozen=True, kw_only=True):
-    """The data of `as_of`."""
-
-    position: int
-    as_of: datetime
-
-
-class Followed(Struct, frozen=True, kw_only=True):
-    """What a client follows: `includes` says whether a slot is of it, `look` reads all of them."""
-
-    includes: Callable[[SlotState], bool]
-    look: Callable[[], Awaitable[Found[list[SlotState]]]]
-
-
-class LiveStream:
-    """One client's stream, from its first snapshot to its `bye`; it is sent as an ASGI answer."""
-
-    def __init__(
-        self,
-        followed: Followed,
-        *,
-        follower: Follower,
-        tokens: Tokens,
-        draining: asyncio.Event,
-        ended: Callable[[], None],
-    ) -> None:
-        self._followed = followed
-        self._follower = follower
-        self._tokens = tokens
-        self._draining = draining
-        self._ended = ended
-        self._first: tuple[Token, Slots] | None = None
-        self._sent: dict[UUID, int] = {}  # slot -> version the client has
-        self._changed: dict[UUID, SlotState] = {}  # newest states it has not been sent
-        self._missed = False  # a hole in the feed: only a snapshot mends it
-        self._position = -1
-        self._wake = asyncio.Event()
-        # From now on nothing is missed; what the first snapshot already shows is left out by version.
-        self._stop_listening = follower.listen(self._hear)
-
-    def begin_with(self, token: Token, as_of: datetime, slots: Sequence[SlotState]) -> "LiveStream":
-        """Set the first snapshot, of the position of `token`."""
-        self._first = token, Slots(position=token.position, as_of=as_of, slots=slots)
-        return self
-
-    def close(self) -> None:
-        """Let go of everything."""
-        self._stop_listening()
-        self._ended()
-
-    def to_asgi_response(self, *_: object, **__: object) -> "LiveStream":
-        """The framework asks; this is one already."""
-        return self
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Stream until the client leaves, stalls, or the process drains."""
-        await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
-        gone = asyncio.create_task(_gone(receive))
-        drained = asyncio.create_task(self._draining.wait())
-        streaming = asyncio.create_task(self._stream(send))
-        try:
-            await asyncio.wait({gone, drained, streaming}, return_when=asyncio.FIRST_COMPLETED)
-            if streaming.done():
-                streaming.result()
-            streaming.cancel()
-            await asyncio.gather(streaming, return_exceptions=True)
-            farewell = b"" if gone.done() else _event("bye", b"{}")
-            await _send(send, farewell, last=True)
-        except TimeoutError:
-            _log.info("stream_stalled", stalled_s=STALLED_S)
-        finally:
-            for task in (gone, drained, streaming):
-                task.cancel()
-            self.close()
-
-    def _hear(self, _: Standing, slots: Iterable[SlotState] | None) -> None:
-        if slots is None:
-            self._missed = True
-        else:
-            for slot in slots:
-                if self._followed.includes(slot):
-                    self._changed[slot.slot_id] = slot
-        if self._missed or self._changed:
-            self._wake.set()
-
-    async def _stream(self, send: Send) -> None:
-        await _send(send, b"retry: 1000\n")  # a line of the first event
-        if self._first is not None:
-            await self._send_snapshot(send, *self._first)
-        tick = time.monotonic() + TICK_S
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, tick - time.monotonic())):
-                    await self._wake.wait()
-            self._wake.clear()
-            sent = False
-            if self._missed:
-                sent = await self._snapshot_again(send)
-            elif self._changed:
-                sent = await self._send_changes(send)
-            if self._missed or self._changed:  # not to be told yet, or come while sending
-                self._wake.set()
-                if not sent:
-                    await self._follower.moved(timeout_s=TICK_S)
-            elif not sent and time.monotonic() >= tick:
-                # Nothing is pending, so the client has all there is up to where the view stands.
-                sent = await self._send_as_of(send)
-            if sent or time.monotonic() >= tick:
-                tick = time.monotonic() + TICK_S
-
-    async def _snapshot_again(self, send: Send) -> bool:
-        self._missed = False
-        try:
-            found = await self._followed.look()
-        except UNREACHABLE:
-            self._missed = True
-            return False
-        if found.rebuilding or found.epoch is None or found.as_of is None:
-            self._missed = True
-            return False
-        token = Token(found.epoch, found.position)
-        self._sent.clear()
-        snapshot = Slots(position=found.position, as_of=found.as_of, slots=found.value)
-        await self._send_snapshot(send, token, snapshot)
-        return True
-
-    async def _send_snapshot(self, send: Send, token: Token, snapshot: Slots) -> None:
-        self._position = token.position
-        self._sent.update((slot.slot_id, slot.version) for slot in snapshot.slots)
-        await _send(send, _event("snapshot", _encode(snapshot), self._tokens.encoded(token)))
-
-    async def _send_changes(self, send: Send) -> bool:
-        now = self._follower.standing
-        if now is None or now.position < self._position:
-            return False
-        changed, self._changed = self._changed, {}
-        news = [s for s in changed.values() if s.version > self._sent.get(s.slot_id, 0)]
-        if not news:
-            return False
-        self._position = now.position
-        self._sent.update((slot.slot_id, slot.version) for slot in news)
-        data = _encode(Slots(position=now.position, as_of=now.as_of, slots=news))
-        await _send(send, _event("changes", data, self._id(now)))
-        return True
-
-    async def _send_as_of(self, send: Send) -> bool:
-        now = self._follower.standing
-        if now is None or now.position < self._position:
-            return False
-        self._position = now.position
-        data = _encode(AsOf(position=now.position, as_of=now.as_of))
-        await _send(send, _event("as_of", data, self._id(now)))
-        return True
-
-    def _id(self, now: Standing) -> bytes:
-        return self._tokens.encoded(Token(now.epoch, now.position))
-
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -205,21 +39,215 @@ _HEADERS = [
 ]
 
 
-def _event(name: str, data: bytes, token: bytes | None = None) -> bytes:
-    id_line = b"" if token is None else b"id: %b\n" % token
-    return b"event: %b\n%bdata: %b\n\n" % (name.encode(), id_line, data)
+class Followed(Struct, frozen=True, kw_only=True):
+    """What a client follows, by ids or as a whole; `look` reads all of it, each slot as open JSON."""
+
+    slot_ids: Sequence[UUID] = ()
+    resource_id: UUID | None = None
+    look: Callable[[], Awaitable[Found[list[bytes]]]]
 
 
-async def _send(send: Send, content: bytes, *, last: bool = False) -> None:
-    """Send, waiting for a full connection at most as long as a client may stall.
+class StreamCounts:
+    """What became of the streams of this process."""
 
-    Raises:
-        TimeoutError: the client took nothing.
+    def __init__(self) -> None:
+        self.conflated = 0
+        self.stalled = 0
+
+
+class LiveStream:
+    """One client's stream, from its first snapshot to its `bye`; it is sent as an ASGI answer.
+
+    It is one task and, while idle, one timer: thousands of them must cost little.
     """
-    async with asyncio.timeout(STALLED_S):
-        await send({"type": "http.response.body", "body": content, "more_body": not last})
 
+    __slots__ = (
+        "_bell",
+        "_changed",
+        "_counts",
+        "_draining",
+        "_ended",
+        "_events",
+        "_first",
+        "_follower",
+        "_gone",
+        "_look",
+        "_missed",
+        "_patience",
+        "_told",
+        "resource_id",
+        "slot_ids",
+    )
 
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    def __init__(
+        self,
+        followed: Followed,
+        *,
+        follower: Follower,
+        events: EventsSent,
+        counts: StreamCounts,
+        ended: Callable[["LiveStream"], None],
+    ) -> None:
+        self.slot_ids = followed.slot_ids
+        self.resource_id = followed.resource_id
+        self._look = followed.look
+        self._follower = follower
+        self._events = events
+        self._counts = counts
+        self._ended = ended
+        self._first = b""
+        self._told: Token | None = None  # up to here the client has been told everything
+        self._changed: dict[UUID, tuple[Told, int]] | None = None  # newest, not yet sent
+        self._missed = False  # a hole in the feed: only a snapshot mends it
+        self._gone = False
+        self._draining = False
+        self._bell: asyncio.Future[None] | None = None
+        self._patience: asyncio.Timeout | None = None
+        # From now on nothing is missed; what the first snapshot shows is left out by position.
+        follower.watchers.add(self)
+
+    def begin_with(self, token: Token, as_of: datetime, slots: Sequence[bytes]) -> "LiveStream":
+        """Set the first snapshot, of the position of `token`."""
+        self._told = token
+        self._first = RETRY + self._events.snapshot(token, as_of, slots)
+        return self
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._follower.watchers.remove(self)
+        self._ended(self)
+
+    def drain(self) -> None:
+        """Say `bye` and end; a connection that is full is given a moment only."""
+        self._draining = True
+        if self._patience is not None:
+            self._patience.reschedule(asyncio.get_running_loop().time() + FAREWELL_S)
+        self._ring()
+
+    def changed(self, told: Told, position: int) -> None:
+        """Keep the newest state of a slot until it can be sent."""
+        if self._changed is None:
+            self._changed = {}
+        elif told.slot.slot_id in self._changed:
+            self._counts.conflated += 1
+        self._changed[told.slot.slot_id] = told, position
+        self._ring()
+
+    def missed(self, position: int) -> None:  # noqa: ARG002  the snapshot has its own
+        """Begin again with a snapshot."""
+        self._missed, self._changed = True, None
+        self._ring()
+
+    def to_asgi_response(self, *_: object, **__: object) -> "LiveStream":
+        """The framework asks; this is one already."""
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream until the client leaves, stalls, or the process drains."""
+        leaving = asyncio.create_task(self._notice_leaving(receive))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            first, self._first = self._first, b""
+            await self._send(send, first)
+            await self._stream(send)
+            await self._send(send, b"" if self._gone else self._events.bye(), last=True)
+        except TimeoutError:
+            self._counts.stalled += 1
+            _log.info("stream_stalled", stalled_s=STALLED_S)
+            # What waits in the connection will never be read, and closing it would wait for that.
+            extensions: Any = scope.get("extensions") or {}
+            if cut_off := extensions.get(CUT_OFF):
+                cut_off()
+                await leaving
+        finally:
+            leaving.cancel()
+            self.close()
+
+    async def _stream(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        tick = loop.time() + TICK_S
+        while not self._gone and not self._draining:
+            now_s = loop.time()
+            event = None
+            if self._missed:
+                event = await self._snapshot_again()
+            elif self._changed:
+                event = self._what_changed()
+            elif now_s >= tick:
+                event = self._as_of()
+            if event is not None:
+                await self._send(send, event)
+            if event is not None or now_s >= tick:
+                tick = now_s + TICK_S
+            if self._missed and event is None:
+                await self._follower.moved(timeout_s=TICK_S)  # to be read again then
+            elif not self._missed and not self._changed:
+                await self._wait_until(tick)
+
+    async def _snapshot_again(self) -> bytes | None:
+        self._missed = False
+        try:
+            found = await self._look()
+        except UNREACHABLE:
+            self._missed = True
+            return None
+        if found.rebuilding or found.epoch is None or found.as_of is None:
+            self._missed = True
+            return None
+        self._told = Token(found.epoch, found.position)
+        return self._events.snapshot(self._told, found.as_of, found.value)
+
+    def _what_changed(self) -> bytes | None:
+        changed, self._changed = self._changed, None
+        now = self._follower.standing
+        assert now is not None and changed is not None  # noqa: S101, PT018  # they came with it
+        shown = self._told.position if self._told is not None else 0
+        news = [told for told, position in changed.values() if position > shown]
+        if not news:
+            return None  # the snapshot was of a later position
+        self._told = Token(now.epoch, now.position)
+        return self._events.changes(now, news)
+
+    def _as_of(self) -> bytes | None:
+        """Nothing is pending, so the client has all there is up to where the view stands."""
+        now = self._follower.standing
+        if now is None:
+            return None
+        token = Token(now.epoch, now.position)
+        if self._told is not None and token < self._told:
+            return None
+        self._told = token
+        return self._events.as_of(now)
+
+    async def _wait_until(self, at_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        if self._gone or self._draining:
+            return
+        self._bell = loop.create_future()
+        timer = loop.call_at(at_s, self._ring)
+        try:
+            await self._bell
+        finally:
+            timer.cancel()
+            self._bell = None
+
+    def _ring(self) -> None:
+        if self._bell is not None and not self._bell.done():
+            self._bell.set_result(None)
+
+    async def _send(self, send: Send, content: bytes, *, last: bool = False) -> None:
+        """Send, waiting for a full connection at most as long as a client may stall.
+
+        Raises:
+            TimeoutError: the client took nothing.
+        """
+        patience_s = min(STALLED_S, FAREWELL_S) if self._draining else STALLED_S
+        async with asyncio.timeout(patience_s) as self._patience:
+            await send({"type": "http.response.body", "body": content, "more_body": not last})
+        self._patience = None
+
+    async def _notice_leaving(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self._ring()

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import TypeVar
 
 import asyncpg
@@ -203,6 +204,8 @@ class Reader:
             ) from error
         if found.rebuilding or found.epoch is None or found.as_of is None:
             raise Problem("rebuilding", "The read model has not caught up with the log yet.")
+        if self._follower is not None and (wait_s := self._follower.due.wait_s(found.as_of)):
+            await asyncio.sleep(wait_s)  # an injected lag: what the tables say may not be known yet
         return found
 
     def _freshness(self, asked: Conditions, found: Found[T], *, waited_ms: float) -> Freshness:
@@ -214,19 +217,17 @@ class Reader:
             epoch=found.epoch,
             position=found.position,
             as_of=found.as_of,
-            age_ms=self.age_ms(found),
+            age_ms=self.age_ms(found.as_of),
             waited_ms=waited_ms,
             level=asked.level,
             token=applied if asked.token is None else max(applied, asked.token),
             applied=asked.applied,
         )
 
-    def age_ms(self, found: Found[T]) -> float | None:
+    def age_ms(self, as_of: datetime) -> float | None:
         """Upper bound of the database's time now, minus as_of; None while that time is not known."""
-        if found.as_of is None:
-            return None
         try:
-            age = self._clock.now_at_most() - found.as_of
+            age = self._clock.now_at_most() - as_of
         except NoDatabaseTime:
             return None
         return max(0.0, age.total_seconds() * 1000)

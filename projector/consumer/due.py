@@ -21,6 +21,11 @@ class Due:
         self._lag = lag
         self._now_at_least = now_at_least
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether anything is ever kept back."""
+        return bool(self._lag)
+
     def wait_s(self, at: datetime) -> float:
         """How long what happened at `at` must still be kept back; 0 when it may be known."""
         if not self._lag:

@@ -1,13 +1,13 @@
-"""One slot: what is left of it. Asked most of all, so those who ask at once share a statement."""
+"""One slot: what is left of it, by itself or with others of one snapshot."""
 
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 import asyncpg
+from msgspec import Struct
 
 from booking.events.messages import SlotState
 from projector.queries.found import CHECKPOINT, WIDTH, Found, columns, fill, found
-from projector.queries.together import Together
 
 
 class SlotView(SlotState, frozen=True, kw_only=True):
@@ -17,26 +17,38 @@ class SlotView(SlotState, frozen=True, kw_only=True):
 
 
 SLOT_COLUMNS = columns(SlotView, "s", without=frozenset({"suspect"}))
+_SLOT_STATE = columns(SlotState, "s")
+_STATE_WIDTH = len(SlotState.__struct_fields__)
 
 GET_SLOTS = f"""
-SELECT {CHECKPOINT}, {SLOT_COLUMNS}
-FROM read_model.checkpoint AS c LEFT JOIN read_model.slot AS s ON s.slot_id = ANY($1::uuid[])
+SELECT {CHECKPOINT}, {_SLOT_STATE}, x.slot_id IS NOT NULL AS suspect, c.generation
+FROM read_model.checkpoint AS c
+LEFT JOIN read_model.slot AS s ON s.slot_id = ANY($1::uuid[])
+LEFT JOIN read_model.suspect_slot AS x USING (slot_id)
 """
 
 
-async def get_slots(
-    read_model: asyncpg.Pool, slot_ids: Sequence[UUID]
-) -> Mapping[UUID, Found[SlotView | None]]:
-    """Each slot asked for, or None, all of one position."""
+class SlotRow(Struct, frozen=True, kw_only=True):
+    """A slot as the tables hold it."""
+
+    slot: SlotState
+    suspect: bool
+
+
+class SlotsFound(Struct, frozen=True, kw_only=True):
+    """Slots of one snapshot; those that do not exist are left out."""
+
+    found: Found[Mapping[UUID, SlotRow]]
+    generation: int
+
+
+async def get_slots(read_model: asyncpg.Pool, slot_ids: Sequence[UUID]) -> SlotsFound:
+    """Those of the slots that exist, all of one position."""
     rows = await read_model.fetch(GET_SLOTS, slot_ids)
-    known = {row["slot_id"]: fill(SlotView, row[WIDTH:]) for row in rows if row["slot_id"]}
-    return {slot_id: found(rows[0], known.get(slot_id)) for slot_id in slot_ids}
-
-
-def slots_together(read_model: asyncpg.Pool) -> Together[UUID, Found[SlotView | None]]:
-    """Finds single slots."""
-
-    async def look(slot_ids: Sequence[UUID]) -> Mapping[UUID, Found[SlotView | None]]:
-        return await get_slots(read_model, slot_ids)
-
-    return Together(look)
+    state = slice(WIDTH, WIDTH + _STATE_WIDTH)
+    known = {
+        row["slot_id"]: SlotRow(slot=fill(SlotState, row[state]), suspect=row["suspect"])
+        for row in rows
+        if row["slot_id"] is not None
+    }
+    return SlotsFound(found=found(rows[0], known), generation=rows[0]["generation"])

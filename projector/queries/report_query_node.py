@@ -1,5 +1,6 @@
 """The row in which a query node says how far it has come; rows long silent are cleared away."""
 
+import contextlib
 from datetime import datetime
 
 import asyncpg
@@ -18,3 +19,15 @@ async def report_query_node(
 ) -> None:
     """Write it."""
     await read_model.execute(REPORT_QUERY_NODE, node, applied, as_of)
+
+
+LEAVE = """
+DELETE FROM read_model.query_nodes WHERE node = $1
+"""
+LEAVE_TIMEOUT_S = 1.0
+
+
+async def leave(read_model: asyncpg.Pool, *, node: str) -> None:
+    """Take it back at the end; where that fails, it is cleared away with those long silent."""
+    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await read_model.execute(LEAVE, node, timeout=LEAVE_TIMEOUT_S)

@@ -21,8 +21,11 @@ KEYS_MAX = 256
 class Together(Generic[K, V]):
     """Finds values by key, many keys with one statement."""
 
-    def __init__(self, look: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]]) -> None:
+    def __init__(
+        self, look: Callable[[Sequence[K]], Awaitable[Mapping[K, V]]], *, lanes: int = LANES
+    ) -> None:
         self._look = look
+        self._lanes_max = lanes
         self._asked: list[tuple[K, asyncio.Future[V]]] = []
         self._lanes: set[asyncio.Task[None]] = set()
 
@@ -30,7 +33,7 @@ class Together(Generic[K, V]):
         """The value of a key, by a statement that begins after this call."""
         future: asyncio.Future[V] = asyncio.get_running_loop().create_future()
         self._asked.append((key, future))
-        if len(self._lanes) < LANES:
+        if len(self._lanes) < self._lanes_max:
             lane = asyncio.create_task(self._run(), name="together")
             self._lanes.add(lane)
             lane.add_done_callback(self._lanes.discard)

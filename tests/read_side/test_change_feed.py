@@ -13,7 +13,6 @@ from booking.events.messages import Changes, SlotState
 from booking.events.subjects import AVAILABILITY_CHANGES
 from booking.events.tokens import TokenCodec
 from projector.consumer.announce import messages
-from projector.follower import Follower
 from projector.guards.checkpoint_compare_and_set import Checkpoint
 
 NATS_MESSAGE_MAX = 1024 * 1024
@@ -76,27 +75,6 @@ async def test_each_batch_continues_the_one_before_and_idle_ones_are_told_too(
         assert after.previous_position == before.position
         assert after.as_of >= before.as_of
     assert sum(len(changes.slots) for changes in heard) <= 3
-
-
-async def test_a_listener_is_told_when_it_may_have_missed_something(log, stream, projector, writer):
-    told: list[tuple[int, bool]] = []
-    async with Follower(writer, stream.url, name="listener") as follower:
-        follower.listen(lambda now, slots: told.append((now.position, slots is None)))
-        await log.slot()
-        await stream.copy()
-        await eventually(lambda: (1, True) in told or (1, False) in told)
-        message = Changes(
-            epoch=await stream.epoch(),
-            generation=projector.checkpoint.generation,
-            previous_position=7,
-            position=8,
-            as_of=datetime.now(UTC),
-            part=1,
-            parts=1,
-            slots=[],
-        )
-        await stream.client.publish(AVAILABILITY_CHANGES, msgspec.json.encode(message))
-        await eventually(lambda: (8, True) in told)
 
 
 async def test_without_nats_a_waiting_read_is_still_answered(log, stream, fresh_nats, api, owner):
