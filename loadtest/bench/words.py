@@ -1,99 +1,127 @@
-"""The measurement in sentences: the first line is the answer, the rest is what it rests on."""
+"""A report in sentences: first what was promised and what was measured, then what it rests on."""
 
-from statistics import median
+from collections.abc import Iterable
 
 from loadtest.bench.figures import (
     FDATASYNC_MAX_MS,
     FDATASYNC_MIN_MS,
-    HotSlot,
+    Finding,
     Machine,
-    SaleRound,
+    Measured,
+    Report,
     Spread,
-    objections,
+    spread,
 )
 
+KEPT = {True: "holds", False: "DOES NOT HOLD", None: "for information"}
 
-def summary(measured: HotSlot) -> str:
+
+def summary(report: Report) -> str:
     """What a person reads at the end of `loadtest bench`."""
-    found = objections(measured)
-    facts = {
-        "ratio": _ratio(measured),
-        "HTTP": _sale(measured),
-        "pgbench": _yardstick(measured),
-        "books": _books(measured),
-        "CPU": f"{_cpu(measured.sale)} per booking",
-        "fdatasync": f"p50 {measured.fdatasync_p50_ms:.3f} ms, {_comparable(measured)}",
-        "machine": _machine(measured.machine),
-    }
+    lines = [promise(found, one) for one in report.measured for found in one.findings]
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    table = [
+        "  ".join(cell.ljust(w) for cell, w in zip(line, [*widths, 0], strict=True)).rstrip()
+        for line in lines
+    ]
     return "\n".join(
         [
-            f"{'holds' if not found else 'DOES NOT HOLD'}: {measured.claim}",
-            *(f"  {objection}" for objection in found),
+            *table,
             "",
-            *(f"  {name:10} {fact}" for name, fact in facts.items()),
+            *(
+                f"{one.name}: {objection}"
+                for one in report.measured
+                for objection in one.objections
+            ),
+            *(
+                line
+                for one in report.measured
+                for line in (
+                    "",
+                    f"{one.name} ({one.took_s:.0f} s): {one.claim}",
+                    *measured_in_words(one),
+                )
+            ),
+            "",
+            f"fdatasync p50 {report.fdatasync_p50_ms:.3f} ms, {comparable(report)}",
+            machine(report.machine),
+            f"took {report.took_s:.0f} s; again: {report.command}",
+            "everything holds" if report.holds else "NOT EVERYTHING HOLDS",
         ]
     )
 
 
-def round_line(number: int, of: int, what: str, per_second: float) -> str:
-    """A line of progress."""
-    return f"round {number} of {of}: {what:7} {per_second:7.0f}/s"
-
-
-def _ratio(measured: HotSlot) -> str:
-    ratio = measured.ratio
+def promise(found: Finding, one: Measured) -> tuple[str, str, str, str, str]:
+    """Measurement, promise, what was wanted, what was measured, and whether that holds."""
+    wanted = found.wanted
+    value = found.value
+    holds = KEPT[found.holds if not one.broken else False]
     return (
-        f"{ratio.median:.2f} (neighbouring rounds {ratio.lowest:.2f} to {ratio.highest:.2f}), "
-        f"wanted {measured.ratio_wanted:.1f}"
+        one.name,
+        wanted.says,
+        wanted.bound,
+        f"{number(value.median)} ({number(value.lowest)} to {number(value.highest)})",
+        holds,
     )
 
 
-def _sale(measured: HotSlot) -> str:
-    sale = measured.sale
-    return (
-        f"{_rate(measured.sale_per_second)} with {sale[0].connections} connections, "
-        f"p50 {median(one.p50_ms for one in sale):.1f} ms, p99 {median(one.p99_ms for one in sale):.1f} ms"
-    )
+def measured_in_words(one: Measured) -> Iterable[str]:
+    """A line per arm, then the notes."""
+    width = max((len(arm) for arm in one.arms), default=0)
+    for arm in one.arms:
+        turns = one.of(arm)
+        p50_ms = [turn.p50_ms for turn in turns if turn.p50_ms is not None]
+        p99_ms = [turn.p99_ms for turn in turns if turn.p99_ms is not None]
+        parts = [f"{arm:{width}}  {rate(one.figures(arm))} with {turns[0].clients} clients"]
+        if p50_ms and p99_ms:
+            parts.append(f"p50 {spread(p50_ms).median:.1f} ms, p99 {spread(p99_ms).median:.1f} ms")
+        parts += [
+            f"{name.replace('_', ' ')} {number(one.figures(arm, name).median)}"
+            for name in turns[0].more
+        ]
+        if used := cpu(one, arm):
+            parts.append(
+                "CPU " + ", ".join(f"{part} {us:.0f}" for part, us in used.items()) + " µs each"
+            )
+        if astray := sum(turn.astray for turn in turns):
+            parts.append(f"{astray} answered otherwise")
+        yield ", ".join(parts)
+    yield from one.notes
 
 
-def _yardstick(measured: HotSlot) -> str:
-    tried = ", ".join(str(one.clients) for one in measured.calibration)
-    return (
-        f"{_rate(measured.yardstick_per_second)} with {measured.yardstick[0].clients} clients (the best of {tried}), "
-        f"mean {median(one.latency_ms for one in measured.yardstick):.1f} ms"
-    )
+def cpu(one: Measured, arm: str) -> dict[str, float]:
+    """The median CPU per answer of each part, in microseconds; the largest first."""
+    parts = {part for turn in one.of(arm) for part in turn.cpu_us}
+    medians = {
+        part: spread([turn.cpu_us.get(part, 0.0) for turn in one.of(arm)]).median for part in parts
+    }
+    return dict(sorted(medians.items(), key=lambda item: -item[1]))
 
 
-def _books(measured: HotSlot) -> str:
-    books = measured.books
-    return (
-        f"{measured.accepted} answered 201; {books.confirmed} confirmed units, "
-        f"{books.bookings} bookings, {books.events} events"
-    )
+def rate(of: Spread) -> str:
+    """A rate with its spread."""
+    return f"{of.median:,.0f}/s ({of.lowest:,.0f} to {of.highest:,.0f})"
 
 
-def _rate(rate: Spread) -> str:
-    return f"{rate.median:.0f}/s (rounds {rate.lowest:.0f} to {rate.highest:.0f})"
+def number(value: float) -> str:
+    """A figure with the digits it deserves."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
-def _cpu(sale: list[SaleRound]) -> str:
-    told = f"generator {median(one.generator_cpu_us for one in sale):.0f} µs"
-    api_us = [one.api_cpu_us for one in sale if one.api_cpu_us is not None]
-    return f"{told}, API process {median(api_us):.0f} µs" if api_us else told
-
-
-def _comparable(measured: HotSlot) -> str:
+def comparable(report: Report) -> str:
+    """What the price of a flush says about the ratios."""
     allowed = f"{FDATASYNC_MIN_MS} to {FDATASYNC_MAX_MS} ms"
-    if measured.comparable:
-        return f"within {allowed}, so the ratio compares with others"
-    if measured.fdatasync_p50_ms < FDATASYNC_MIN_MS:
+    if report.comparable:
+        return f"within {allowed}, so ratios to pgbench compare with others"
+    if report.fdatasync_p50_ms < FDATASYNC_MIN_MS:
         return f"OUTSIDE {allowed}: flushes are almost free here, so batching gains less than elsewhere"
     return f"OUTSIDE {allowed}: flushes are slow here, so batching gains more than elsewhere"
 
 
-def _machine(machine: Machine) -> str:
-    quiet = "quiet before" if machine.quiet else "BUSY before: measure again when it is quiet"
+def machine(told: Machine) -> str:
+    """Where it was measured, and whether others used it."""
+    quiet = "quiet before" if told.quiet else "BUSY before: measure again when it is quiet"
     return (
-        f"{machine.cores} cores, {machine.processor}, {machine.system}, Python {machine.python}; "
-        f"load {machine.load_before:.1f}, {quiet}"
+        f"{told.cores} cores, {told.processor}, {told.system}, Python {told.python}; "
+        f"load {told.load_before:.1f}, {quiet}"
     )

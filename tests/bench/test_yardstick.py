@@ -1,22 +1,34 @@
-"""The yardstick is real, fair and always the same."""
+"""The yardsticks are real, fair and always the same."""
 
 import hashlib
 
 import pytest
 
 from booking.embedded.postgres import Postgres
-from loadtest.bench.pgbench import DATABASE, SCHEMA, SCRIPT, Yardstick, query, read_report
+from loadtest.bench.pgbench import (
+    DATABASE,
+    HOT_ROW,
+    MANY_ROWS,
+    MANY_SLOTS,
+    SCHEMA,
+    Yardstick,
+    read_report,
+)
+from loadtest.bench.plain import plain_litestar
+from loadtest.bench.postgres_programs import query
 from loadtest.failures import CannotRunError
 
 FROZEN = {
-    SCRIPT: "c99ab7af00458be2f25eda48203b54557168dcec2b2f99b8abe09af87107451c",
+    HOT_ROW: "c99ab7af00458be2f25eda48203b54557168dcec2b2f99b8abe09af87107451c",
     SCHEMA: "39ceaa2d372362f1542c19e1a99521b8dcc4ee48d7b0d92da29a0873ea8eed69",
+    MANY_ROWS: "0a8958b0a94eabbb6ff74cc97a170d58b064e059a7df728898e9fdeca169f834",
+    MANY_SLOTS: "ea0a41ea52d63fbfbea6ee3e6fcf4f8e47bdebdd3414adafcf700763b657f5e3",
 }
 
 
-@pytest.fixture
-async def yardstick(postgres: Postgres):
-    made = Yardstick(postgres.programs, postgres.url("postgres"))
+@pytest.fixture(params=[HOT_ROW, MANY_ROWS], ids=lambda file: file.stem)
+async def yardstick(postgres: Postgres, request):
+    made = Yardstick(postgres.programs, postgres.url("postgres"), script=request.param)
     await made.prepare()
     yield made
     await query(
@@ -25,22 +37,31 @@ async def yardstick(postgres: Postgres):
 
 
 async def test_pgbench_sells_one_booking_per_transaction_and_its_books_agree(yardstick):
-    first = await yardstick.run(clients=4, seconds=1)
-    second = await yardstick.run(clients=1, seconds=1)
-    assert first.clients == 4
-    assert first.failed == 0
-    assert first.per_second > 0
-    assert first.latency_ms > 0
-    books = await yardstick.books()
-    assert books.confirmed == books.bookings == first.transactions + second.transactions
+    yardstick.clients = 4
+    turn = await yardstick.turn(1)
+    assert turn.clients == 4
+    assert turn.astray == 0
+    assert turn.answered == yardstick.transactions > 0
+    assert turn.more["mean_ms"] > 0
+    assert await yardstick.broken() == []
+
+
+async def test_a_yardstick_that_did_not_sell_what_it_counts_is_broken(yardstick):
+    yardstick.transactions = 1
+    assert "it is broken" in (await yardstick.broken())[0]
 
 
 async def test_the_yardstick_refuses_when_sold_out_like_the_product(yardstick, postgres):
     url = postgres.url(DATABASE)
-    await query(postgres.programs, url, "UPDATE slot SET capacity = 10")
-    await yardstick.run(clients=4, seconds=1)
-    books = await yardstick.books()
-    assert books.confirmed == books.bookings == 10
+    await query(
+        postgres.programs, url, "UPDATE slot SET capacity = CASE slot_id WHEN 1 THEN 10 ELSE 0 END"
+    )
+    await yardstick.turn(1)
+    sold = await query(
+        postgres.programs, url, "SELECT sum(confirmed), (SELECT count(*) FROM booking) FROM slot"
+    )
+    assert sold[0] == sold[1]
+    assert int(sold[0]) <= 10
 
 
 @pytest.mark.parametrize("file", FROZEN, ids=lambda file: file.name)
@@ -64,14 +85,16 @@ latency average = 2.801 ms
 initial connection time = 9.104 ms
 tps = 2853.123456 (without initial connection time)
 """
-    read = read_report(said, clients=8)
-    assert (read.clients, read.transactions, read.failed) == (8, 14251, 3)
-    assert (read.latency_ms, read.per_second) == (2.801, 2853.123456)
+    read = read_report(said, arm="pgbench", clients=8, seconds=5)
+    assert (read.clients, read.answered, read.astray) == (8, 14251, 3)
+    assert (read.more["mean_ms"], read.per_second) == (2.801, 2853.123456)
 
 
 def test_a_report_that_is_cut_off_is_not_believed():
     with pytest.raises(CannotRunError, match="did not report"):
-        read_report("pgbench: error: connection to server was lost", clients=8)
+        read_report(
+            "pgbench: error: connection to server was lost", arm="pgbench", clients=8, seconds=5
+        )
 
 
 async def test_a_refused_statement_is_one_sentence(postgres):
@@ -84,3 +107,13 @@ async def test_a_refused_statement_is_one_sentence(postgres):
 async def test_missing_programs_are_told_with_the_remedy(tmp_path):
     with pytest.raises(CannotRunError, match="BOOKING_PG_BIN"):
         await Yardstick(tmp_path, "postgresql://nobody@/nothing").prepare()
+
+
+async def test_the_plain_application_answers_both_arms_with_bodies_like_the_products():
+    async with plain_litestar() as plain:
+        turns = [
+            await plain.post(connections=4).turn(0.2),
+            await plain.get(connections=4).turn(0.2),
+        ]
+    assert [turn.arm for turn in turns] == ["plain POST", "plain GET"]
+    assert all(turn.answered > 0 and turn.astray == 0 for turn in turns)

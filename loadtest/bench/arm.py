@@ -1,0 +1,97 @@
+"""What takes turns: an arm runs for a few seconds at a time and says what came of it.
+
+Every arm of a measurement is started before the first turn and lives until the last, so that a turn costs nothing but itself. Then all take
+turns, each round beginning with another one: what else happens on the machine meets all of them, and so does what one leaves to the next.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from loadtest.bench.figures import Turn
+from loadtest.bench.processes import Used, per_answer_us
+from loadtest.driver import RequestWriter, closed_loop
+
+Say = Callable[[str], None]
+NextRequest = Callable[[int], bytes]
+
+
+class Arm(Protocol):
+    """Something that can be compared; `name` is what the tables call it."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the tables."""
+
+    async def turn(self, seconds: float) -> Turn:
+        """Runs for about so long."""
+
+
+async def take_turns(arms: Sequence[Arm], *, rounds: int, seconds: float, say: Say) -> list[Turn]:
+    """Every arm runs `rounds` times; `say` is told each rate."""
+    turns = []
+    for number in range(rounds):
+        for place in range(len(arms)):
+            arm = arms[(number + place) % len(arms)]
+            turns.append(await arm.turn(seconds))
+            say(f"round {number + 1} of {rounds}: {arm.name}: {turns[-1].per_second:.0f}/s")
+    return sorted(turns, key=lambda turn: [arm.name for arm in arms].index(turn.arm))
+
+
+async def warm_up(arms: Sequence[Arm], *, seconds: float) -> None:
+    """Plans are made, caches filled, pages written once; nothing of it is measured."""
+    for arm in arms:
+        await arm.turn(seconds)
+
+
+class HttpArm:
+    """Requests as fast as the answers come back, over connections that each carry one at a time."""
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        requests: Callable[[], NextRequest],
+        wanted: int,
+        read_cpu: Callable[[], Used],
+        connections: int,
+    ) -> None:
+        """`requests` is called once per turn; an answer counts with the status `wanted`."""
+        self.name = name
+        self.answered = 0
+        """In all turns so far, warming up included."""
+        self._url = url
+        self._requests = requests
+        self._wanted = wanted
+        self._read_cpu = read_cpu
+        self._connections = connections
+
+    async def turn(self, seconds: float) -> Turn:
+        """One closed loop."""
+        before = self._read_cpu()
+        totals = await closed_loop(
+            self._url,
+            connections=self._connections,
+            seconds=seconds,
+            next_request=self._requests(),
+        )
+        after = self._read_cpu()
+        answered = totals.statuses[self._wanted]
+        self.answered += answered
+        return Turn(
+            arm=self.name,
+            seconds=totals.seconds,
+            answered=answered,
+            astray=totals.statuses.total() - answered + totals.unanswered,
+            per_second=answered / totals.seconds,
+            p50_ms=totals.percentile_ms(50),
+            p99_ms=totals.percentile_ms(99),
+            clients=self._connections,
+            cpu_us=per_answer_us(before, after, answered),
+        )
+
+
+def same(url: str, path: str, headers: Sequence[tuple[str, str]] = ()) -> NextRequest:
+    """One GET, again and again."""
+    request = RequestWriter(url)("GET", path, headers=headers)
+    return lambda _: request

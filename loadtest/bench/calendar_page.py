@@ -1,0 +1,87 @@
+"""The claim that a read model pays: one page of a calendar, 100 slots with what is left of each, against asking the tables that decide.
+
+Both systems were sold the same: some 20,000 bookings over the slots of the page. The product reads rows that say what is left; the other arm
+(PROJECTOR_GUARD=write_tables) has no read model and asks the tables of the write side.
+"""
+
+from collections.abc import Sequence
+
+from loadtest.bench.arm import HttpArm, same, take_turns, warm_up
+from loadtest.bench.figures import Measured, Wanted
+from loadtest.bench.plan import Bench
+from loadtest.bench.product import Product, in_production, in_the_laboratory
+from loadtest.bench.requests import one_unit_each
+from loadtest.driver import Client
+from loadtest.inventory import at_rest
+
+CLAIM = "A calendar page of 100 slots comes from the read model several times as fast as from the write tables"
+ABOUT_S = 70
+SLOTS, PAGE = 1000, 100
+PRODUCT, CRUD = "read model", "write tables"
+WANTED = [
+    Wanted(
+        says="calendar page from the read model against the write tables",
+        arm=PRODUCT,
+        against=CRUD,
+        at_least=5,
+    )
+]
+CONNECTIONS = 32
+BOOKINGS = 20_000
+"""Beforehand: 200 of each slot, an ordinary evening."""
+PIECE_S = 0.2
+RESOURCE = "7d2f0c7e-4c52-4b5e-9f0e-3a6c1d9b0001"
+
+
+async def measure(bench: Bench) -> Measured:
+    """Two whole systems with the same slots, booked beforehand.
+
+    Raises:
+        CannotRunError: a system could not be started.
+    """
+    plan = bench.plan
+    async with (
+        in_production(bench.folder, parts=None) as product,
+        in_the_laboratory(
+            bench.folder, parts=None, settings={"PROJECTOR_GUARD": "write_tables"}
+        ) as crud,
+    ):
+        systems = {PRODUCT: product, CRUD: crud}
+        arms = []
+        for name, system in systems.items():
+            slots = await system.open_slots(SLOTS, resource_id=RESOURCE)
+            sold = await _sell(system, slots[:PAGE], connections=plan.connections)
+            bench.say(f"{name}: {sold} bookings on {PAGE} slots")
+            arms.append(_page(name, system, connections=CONNECTIONS))
+        await warm_up(arms, seconds=plan.warm_up_s)
+        turns = await take_turns(arms, rounds=plan.rounds, seconds=plan.turn_s, say=bench.say)
+        return Measured(
+            name="calendar_page",
+            claim=CLAIM,
+            wanted=WANTED,
+            turns=turns,
+            broken=[*await product.broken(), *await crud.broken()],
+        )
+
+
+async def _sell(system: Product, slots: Sequence[str], *, connections: int) -> int:
+    """Sells about BOOKINGS single units of the slots, and returns how many, once the readers know."""
+    requests = one_unit_each(system.url, "/v1/bookings", slots, system.headers)
+    sale = system.sale("beforehand", requests, connections=connections)
+    while sale.answered < BOOKINGS:
+        await sale.turn(PIECE_S)
+    async with Client(system.url, headers=system.headers, timeout_s=15) as client:
+        await at_rest(client, slots[0])
+    return sale.answered
+
+
+def _page(name: str, system: Product, *, connections: int) -> HttpArm:
+    path = f"/v1/availability?resource_id={RESOURCE}&from=2100-01-01T00:00:00Z&limit={PAGE}"
+    return HttpArm(
+        name,
+        system.url,
+        requests=lambda: same(system.url, path, system.headers),
+        wanted=200,
+        read_cpu=system.read_cpu,
+        connections=connections,
+    )

@@ -1,0 +1,101 @@
+"""The claim that the read side follows within moments: from a booking's commit to the moment a reader can see it, at three rates.
+
+A booking's `recorded_at` is taken in its deciding transaction, right before the commit; a client of the live stream notes when each position
+arrives. The difference is an upper bound of commit to visible, and all of it is measured, for every booking. Beside that some clients read their
+own booking with its token, which is what a person would notice.
+"""
+
+from msgspec import structs
+
+from loadtest.bench.arm import warm_up
+from loadtest.bench.figures import Measured, Turn, Wanted
+from loadtest.bench.paced import PacedLoop, arrivals
+from loadtest.bench.plan import Bench
+from loadtest.bench.processes import per_answer_us
+from loadtest.bench.product import in_production
+from loadtest.bench.requests import one_unit_each
+from loadtest.bench.visibility import P50, P99, Watch
+from loadtest.driver import Answer
+from loadtest.driver.percentile import percentile
+from loadtest.failures import CannotRunError
+
+CLAIM = "A committed booking is visible to readers within milliseconds"
+ABOUT_S = 110
+SLOW, FAST, SATURATED = "1,000/s", "4,000/s", "saturation"
+RATES = {SLOW: 1000.0, FAST: 4000.0}
+WANTED = [
+    Wanted(says="commit to visible at 1,000/s, p50 ms", arm=SLOW, figure=P50, at_most=8),
+    Wanted(says="commit to visible at 1,000/s, p99 ms", arm=SLOW, figure=P99, at_most=40),
+    Wanted(says="commit to visible at 4,000/s, p50 ms", arm=FAST, figure=P50),
+    Wanted(says="commit to visible at 4,000/s, p99 ms", arm=FAST, figure=P99, at_most=60),
+    Wanted(says="commit to visible at saturation, p50 ms", arm=SATURATED, figure=P50),
+    Wanted(says="commit to visible at saturation, p99 ms", arm=SATURATED, figure=P99, at_most=150),
+    Wanted(says="read of one's own booking at 1,000/s, p99 ms", arm=SLOW, figure="own_read_p99_ms"),
+]
+CONNECTIONS = 64
+TURN_S_MIN = 2.0
+LONGER = 3
+"""A tail needs more samples than a rate: its turns last so many times as long."""
+
+
+async def measure(bench: Bench) -> Measured:
+    """Three rates, each with the stream followed and read back from the log.
+
+    Raises:
+        CannotRunError: the system could not be started, or does not show what it accepted.
+    """
+    plan = bench.plan
+    seconds = max(TURN_S_MIN, plan.turn_s * LONGER)
+    async with in_production(bench.folder, parts=None) as product:
+        [slot_id] = await product.open_slots(1)
+        requests = one_unit_each(product.url, "/v1/bookings", [slot_id], product.headers)
+        sale = product.sale(SATURATED, requests, connections=plan.connections)
+        await warm_up([sale], seconds=plan.warm_up_s)
+        turns = []
+        for number in range(max(1, plan.rounds // 2)):
+            for name, per_second in RATES.items():
+                async with Watch(product, slot_id) as watch:
+                    loop = PacedLoop(requests(), _expect_201, arrivals(per_second, seed=number))
+                    before = product.read_cpu()
+                    paced = await loop.run(product.url, connections=CONNECTIONS, seconds=seconds)
+                    cpu = per_answer_us(before, product.read_cpu(), paced.answered)
+                sale.answered += paced.answered + watch.own_bookings
+                turns.append(
+                    Turn(
+                        arm=name,
+                        seconds=paced.seconds,
+                        answered=paced.answered,
+                        astray=paced.unanswered,
+                        per_second=paced.answered / paced.seconds,
+                        p50_ms=percentile(paced.latencies_ms, 50),
+                        p99_ms=percentile(paced.latencies_ms, 99),
+                        clients=CONNECTIONS,
+                        cpu_us=cpu,
+                        more=watch.figures | {"late_p99_ms": paced.late_percentile_ms(99)},
+                    )
+                )
+                bench.say(_told(turns[-1]))
+            async with Watch(product, slot_id) as watch:
+                sold = await sale.turn(seconds)
+            sale.answered += watch.own_bookings
+            turns.append(structs.replace(sold, more=watch.figures))
+            bench.say(_told(turns[-1]))
+        return Measured(
+            name="commit_to_visible",
+            claim=CLAIM,
+            wanted=WANTED,
+            turns=turns,
+            broken=await product.broken(),
+            notes=[
+                "Every booking counts; at the two fixed rates its answer's latency counts from the moment it was meant to be sent."
+            ],
+        )
+
+
+def _told(turn: Turn) -> str:
+    return f"{turn.arm}: {turn.per_second:.0f}/s, visible after p50 {turn.more[P50]:.1f} ms, p99 {turn.more[P99]:.1f} ms"
+
+
+def _expect_201(answer: Answer) -> None:
+    if answer.status != 201:
+        raise CannotRunError(f"A booking was answered {answer.status}: {answer.body.decode()}")

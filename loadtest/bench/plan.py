@@ -1,0 +1,32 @@
+"""How long everything takes and how much of it there is: what `loadtest bench` was asked for, handed to every measurement."""
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from loadtest.bench.arm import Say
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """The size of a run; the defaults are what the promises are judged by."""
+
+    rounds: int = 5
+    turn_s: float = 3.0
+    warm_up_s: float = 2.0
+    calibration_s: float = 2.0
+    sustained_s: float = 60.0
+    """Of what must last: the whole pipeline, and a snapshot held open."""
+    connections: int = 128
+    slots: tuple[int, ...] = (1,)
+    """Over how many slots the guards are compared."""
+    rebuild_events: int = 300_000
+    flat_slots: int = 1_000_000
+    flat_events: int = 5_000_000
+
+
+class Bench(Struct, frozen=True, kw_only=True):
+    """What a measurement works with: the plan, a folder that is thrown away, and somebody to tell how far it is."""
+
+    plan: Plan
+    folder: Path
+    say: Say

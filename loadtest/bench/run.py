@@ -1,0 +1,122 @@
+"""One run of the bench: the chosen measurements one after the other, and what is left of them: text, JSON and a page."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from msgspec import structs
+
+from loadtest.bench.disk import fdatasync_p50_ms
+from loadtest.bench.figures import Machine, Measured, Report, as_written
+from loadtest.bench.menu import MEASUREMENTS
+from loadtest.bench.plan import Bench, Plan
+from loadtest.bench.words import measured_in_words, summary
+from loadtest.driver.percentile import percentile
+from loadtest.failures import CannotRunError
+from loadtest.reports.bench import page
+from loadtest.verdict import HOLDS, VIOLATED
+
+RESULT, PAGE = "bench.json", "bench.html"
+
+Say = Callable[[str], None]
+
+
+async def run(
+    names: Sequence[str], *, plan: Plan, out: Path | None, as_json: bool, again: str
+) -> int:
+    """Measures, prints the summary on standard output and progress on standard error; returns the exit code.
+
+    Args:
+        names: of MEASUREMENTS, in the order they are to be made.
+        plan: how long and how much.
+        out: a folder for JSON and page; None leaves none.
+        as_json: JSON on standard output in place of the summary.
+        again: the command that repeats this run.
+
+    Raises:
+        CannotRunError: a system or a program could not be started.
+    """
+    began_s = time.monotonic()
+
+    def say(line: str) -> None:
+        sys.stderr.write(f"{time.monotonic() - began_s:6.0f} s  {line}\n")
+        sys.stderr.flush()
+
+    report = await measure(names, plan=plan, say=say, again=again)
+    written = msgspec.json.format(msgspec.json.encode(as_written(report)))
+    if out is not None:
+        _keep(out, written, page(report))
+        say(f"report: {out / PAGE}")
+    sys.stdout.write(f"{written.decode() if as_json else summary(report)}\n")
+    return HOLDS if report.holds else VIOLATED
+
+
+def _keep(out: Path, written: bytes, shown: str) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / RESULT).write_bytes(written + b"\n")
+        (out / PAGE).write_text(shown, encoding="utf-8")
+    except OSError as error:
+        raise CannotRunError(
+            f"{out} cannot be written ({error.strerror}): give another --out."
+        ) from error
+
+
+async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> Report:
+    """The measurements of these names, in this order, and where they were made.
+
+    Raises:
+        CannotRunError: a system or a program could not be started; what it said stays in a file that the sentence names.
+    """
+    started_at, began_s, machine = datetime.now(UTC), time.monotonic(), this_machine()
+    measured: list[Measured] = []
+    flushes_ms: list[float] = []
+    for number, name in enumerate(names, 1):
+        say(f"{name} ({number} of {len(names)}): {MEASUREMENTS[name].CLAIM}")
+        folder = Path(tempfile.mkdtemp(prefix="loadtest-bench-"))
+        try:
+            flushes_ms.append(await fdatasync_p50_ms(folder))
+            since_s = time.monotonic()
+            one = await MEASUREMENTS[name].measure(Bench(plan=plan, folder=folder, say=say))
+        except CannotRunError:
+            raise  # its sentence may point at a log in the folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        measured.append(structs.replace(one, took_s=time.monotonic() - since_s))
+        for line in measured_in_words(measured[-1]):
+            say(f"  {line}")
+    return Report(
+        started_at=f"{started_at:%Y-%m-%dT%H:%M:%SZ}",
+        took_s=time.monotonic() - began_s,
+        command=again,
+        machine=machine,
+        fdatasync_p50_ms=percentile(flushes_ms, 50),
+        measured=measured,
+    )
+
+
+def this_machine() -> Machine:
+    """Where we are, and how busy it was before."""
+    try:
+        told = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        told = ""
+    models = [line.partition(":")[2].strip() for line in told.splitlines() if "model name" in line]
+    return Machine(
+        cores=len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count() or 0,
+        processor=models[0] if models else platform.machine(),
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        load_before=os.getloadavg()[0],
+    )

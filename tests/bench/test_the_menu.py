@@ -1,0 +1,68 @@
+"""Every measurement can be made, and is believed only when its books agree."""
+
+import pytest
+from click.testing import CliRunner
+
+from booking.guards import GUARDS
+from loadtest.bench import guards_compared
+from loadtest.bench.menu import MEASUREMENTS, ONLY_WHEN_ASKED
+from loadtest.bench.plan import Plan
+from loadtest.bench.run import measure
+from loadtest.bench_cli import bench
+
+SHORT = Plan(
+    rounds=1,
+    turn_s=0.3,
+    warm_up_s=0.2,
+    calibration_s=1,
+    sustained_s=1.2,
+    connections=16,
+    rebuild_events=12_000,
+    flat_slots=2000,
+    flat_events=4000,
+)
+
+
+async def made(name, plan=SHORT):
+    said = []
+    report = await measure([name], plan=plan, say=said.append, again=f"loadtest bench {name}")
+    [measured] = report.measured
+    assert said
+    return measured
+
+
+async def test_a_short_bench_sells_in_production_and_every_booking_is_in_the_books():
+    measured = await made("ten_thousand_slots")
+    assert measured.arms == ["10,000 slots", "hot slot", "pgbench, 10,000 rows"]
+    assert measured.broken == []
+    assert all(turn.answered > 0 and turn.astray == 0 for turn in measured.turns)
+    assert measured.turns[0].cpu_us["api"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", MEASUREMENTS)
+async def test_every_measurement_can_be_made_and_its_books_agree(name):
+    measured = await made(name)
+    assert measured.broken == []
+    assert measured.findings
+    assert all(turn.answered > 0 for turn in measured.turns)
+    assert all(turn.astray == 0 for turn in measured.turns if turn.arm not in measured.straying)
+
+
+def test_the_guards_compared_are_those_there_are():
+    assert set(guards_compared.GUARDS) == set(GUARDS)
+
+
+def test_the_list_names_every_measurement_with_its_claim():
+    said = CliRunner().invoke(bench, ["--list"]).output
+    for name, measurement in MEASUREMENTS.items():
+        assert f"{name} " in said
+        assert measurement.CLAIM in said
+    assert "only when named" in said
+    assert set(MEASUREMENTS) >= ONLY_WHEN_ASKED
+
+
+def test_an_unknown_measurement_is_one_sentence_with_the_remedy():
+    refused = CliRunner().invoke(bench, ["cold_slot"])
+    assert "loadtest bench --list" in str(refused.exception)
