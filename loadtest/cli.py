@@ -2,17 +2,17 @@
 
 import asyncio
 import contextlib
-import signal
 import sys
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import randbelow
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 
+from loadtest.bench_cli import bench
 from loadtest.failures import CannotRunError
+from loadtest.interruptible import run_interruptible
 from loadtest.verdict import HOLDS, INTERRUPTED, USAGE
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
             f"{out} holds a run already, which stays as it is: give another --out."
         )
     reproduce = f"loadtest demo --seed {seed}{' --quick' if quick else ''}"
-    sys.exit(_run(_demo(seed, out, reproduce, quick=quick)))
+    sys.exit(run_interruptible(_demo(seed, out, reproduce, quick=quick)))
 
 
 async def _demo(seed: int, out: Path, reproduce: str, *, quick: bool) -> int:
@@ -113,37 +113,7 @@ def report(directories: tuple[Path, ...]) -> None:
         click.echo(f"report: {write(findings, directory)}")
 
 
-@cli.command()
-@click.option("--rounds", type=click.IntRange(1), help="How often both take their turn.")
-@click.option(
-    "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Writes the figures as JSON to this file.",
-)
-def bench(*, rounds: int | None, out: Path | None) -> None:
-    """One hot slot sold through HTTP, against pgbench with one transaction per booking, taking turns.
-
-    Exit code 0: at least twice as fast, and the books agree. 1: not so. 2: could not be started. 130: interrupted.
-    """
-    from loadtest.bench import hot_slot
-
-    sys.exit(_run(hot_slot.run(out=out, rounds=rounds or hot_slot.ROUNDS)))
-
-
-def _run(work: Coroutine[Any, Any, int]) -> int:
-    """Runs to the end; SIGINT and SIGTERM cancel it, and it then says what it has."""
-    import uvloop
-
-    async def cancellable() -> int:
-        task = asyncio.ensure_future(work)
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-        try:
-            return await task
-        except asyncio.CancelledError:  # a second time, while cleaning up
-            return INTERRUPTED
-
-    return uvloop.run(cancellable())
+cli.add_command(bench)
 
 
 def main() -> None:
