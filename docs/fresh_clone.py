@@ -56,7 +56,7 @@ def bare_environment() -> dict[str, str]:
 def first_answered(clone: Path) -> datetime:
     """When the newest demo's first request had been decided, by the clock of the database, which is this machine's."""
     newest = max((clone / "reports").iterdir(), key=lambda run: run.stat().st_mtime)
-    events = [line for file in newest.glob("events-*.jsonl") for line in file.read_text().splitlines()]
+    events = [line for file in newest.rglob("events-*.jsonl") for line in file.read_text().splitlines()]
     return min(datetime.fromisoformat(json.loads(event)["recorded_at"]) for event in events)
 
 

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import randbelow
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -16,10 +17,20 @@ from loadtest.interruptible import run_interruptible
 from loadtest.verdict import HOLDS, INTERRUPTED, USAGE
 
 if TYPE_CHECKING:
-    from loadtest.findings import Findings
+    from loadtest.laboratory import Target
+    from loadtest.scenario import Scenario
+
+seed_option = click.option(
+    "--seed", type=click.IntRange(0), help="Replays the people of an earlier run."
+)
+out_option = click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where history, logs and report go. [default: reports/<time>]",
+)
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Attacks the booking system over HTTP, with its guards off and on, and judges what happened from the event log."""
 
@@ -30,16 +41,13 @@ def list_scenarios() -> None:
     from loadtest.scenarios import SCENARIOS
 
     for name, scenario in SCENARIOS.items():
-        click.echo(f"{name:12} {scenario.CLAIM}")
+        target = "  also with --target" if scenario.target else ""
+        click.echo(f"{scenario.number:3}  {name:24} {scenario.claim}{target}")
 
 
 @cli.command()
-@click.option("--seed", type=click.IntRange(0), help="Replays the people of an earlier run.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where history, logs and report go. [default: reports/<time>]",
-)
+@seed_option
+@out_option
 @click.option("--quick", is_flag=True, help="Fewer sales, for continuous integration.")
 def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
     """Oversells a slot with the guard off, and cannot with the guard on: the last units, seen too late.
@@ -47,34 +55,112 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
     Exit code 0: every expectation held. 1: oversold in spite of the guard. 2: could not be started. 3: without the guard nothing was oversold
     either, so the experiment is worth nothing. 130: interrupted.
     """
-    from loadtest.history import FILE
-
     seed = randbelow(10**6) if seed is None else seed
-    out = out or Path("reports") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    out = _new_folder(out)
     click.echo(f"The last units of a popular slot, guard off and on. Seed {seed}, report in {out}/")
     sys.stdout.flush()
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CannotRunError(
-            f"{out} cannot be written ({error.strerror}): give another --out."
-        ) from None
-    if (out / FILE).exists():
-        raise CannotRunError(
-            f"{out} holds a run already, which stays as it is: give another --out."
-        )
+    from loadtest.scenarios import oversell
+
     reproduce = f"loadtest demo --seed {seed}{' --quick' if quick else ''}"
-    sys.exit(run_interruptible(_demo(seed, out, reproduce, quick=quick)))
+    plan = oversell.SCENARIO.quick if quick else oversell.DEMO
+    sys.exit(
+        run_interruptible(
+            _measure([oversell.SCENARIO], seed=seed, out=out, reproduce=reproduce, plan=plan)
+        )
+    )
 
 
-async def _demo(seed: int, out: Path, reproduce: str, *, quick: bool) -> int:
+@cli.command()
+@click.argument("scenarios", nargs=-1, required=True)
+@click.option(
+    "--target", metavar="URL", help="Somebody's deployment instead of an embedded system."
+)
+@click.option("--arm", metavar="NAME", help="Only this arm, for example `guarded`.")
+@seed_option
+@out_option
+@click.option("--quick", is_flag=True, help="Smaller, for continuous integration.")
+def run(
+    *,
+    scenarios: tuple[str, ...],
+    target: str | None,
+    arm: str | None,
+    seed: int | None,
+    out: Path | None,
+    quick: bool,
+) -> None:
+    """Runs scenarios by name or number, or `all`, and writes a report.
+
+    With --target only the arm with the guard on runs, on resources the run makes itself; the key to the deployment is read from LOADTEST_KEY
+    and needs the scopes inventory:write, bookings:write, read and operate.
+
+    Exit code 0: every claim held. 1: one was violated. 2: could not be started. 3: an experiment proved nothing. 130: interrupted.
+
+    \b
+    loadtest run oversell
+    loadtest run all --seed 7 --out reports/reference
+    loadtest run 1 2 --target http://127.0.0.1:8000
+    """  # noqa: D301 -- click's mark for "do not wrap" is a backspace
+    seed = randbelow(10**6) if seed is None else seed
+    from loadtest.laboratory import Target
+    from loadtest.run import newest_control
+
+    chosen = _chosen(scenarios, target=target, arm=arm)
+    somewhere = None
+    if target is not None:
+        import os
+
+        somewhere = Target(url=target, key=os.environ.get("LOADTEST_KEY") or None)
+    out = _new_folder(out)
+    click.echo(f"{len(chosen)} scenarios. Seed {seed}, report in {out}/")
+    sys.stdout.flush()
+    words = ["loadtest run", *scenarios, f"--seed {seed}"]
+    words += [f"--target {target}"] if target else []
+    words += [f"--arm {arm}"] if arm else []
+    words += ["--quick"] if quick else []
+    sys.exit(
+        run_interruptible(
+            _measure(
+                chosen,
+                seed=seed,
+                out=out,
+                reproduce=" ".join(words),
+                quick=quick,
+                arm=arm,
+                target=somewhere,
+                control_elsewhere=newest_control(out.parent) if target else None,
+            )
+        )
+    )
+
+
+async def _measure(
+    scenarios: "Sequence[Scenario]",
+    *,
+    seed: int,
+    out: Path,
+    reproduce: str,
+    quick: bool = False,
+    arm: str | None = None,
+    plan: Any = None,
+    target: "Target | None" = None,
+    control_elsewhere: str | None = None,
+) -> int:
     from loadtest.reports.text import LiveProgress, PlainProgress, console, print_findings
-    from loadtest.scenarios.oversell import FULL, QUICK, Oversell
+    from loadtest.run import Run
 
     screen = console()
     progress = LiveProgress(screen) if screen.is_terminal else PlainProgress(screen)
-    run = Oversell(
-        QUICK if quick else FULL, seed=seed, out=out, reproduce=reproduce, progress=progress
+    run = Run(
+        scenarios,
+        seed=seed,
+        out=out,
+        reproduce=reproduce,
+        progress=progress,
+        quick=quick,
+        arm=arm,
+        plan=plan,
+        target=target,
+        control_elsewhere=control_elsewhere,
     )
     try:
         with contextlib.suppress(asyncio.CancelledError):
@@ -83,19 +169,14 @@ async def _demo(seed: int, out: Path, reproduce: str, *, quick: bool) -> int:
         progress.close()
         # Also when it was interrupted or could not go on: what was measured is kept.
         findings = run.findings()
-        page = _kept(findings, out)
+        page = "none, nothing was measured"
+        if any(scenario.cells for scenario in findings.scenarios):
+            from loadtest.reports.store import write
+
+            page = str(write(findings, out))
     print_findings(screen, findings)
     screen.print(f"report: {page}\nagain:  {findings.reproduce}", soft_wrap=True)
     return findings.exit_code
-
-
-def _kept(findings: "Findings", out: Path) -> str:
-    """Writes the report, unless there is nothing to write; returns where it is."""
-    if not findings.rows:
-        return "none, nothing was measured"
-    from loadtest.reports.store import write
-
-    return str(write(findings, out))
 
 
 @cli.command()
@@ -103,17 +184,79 @@ def _kept(findings: "Findings", out: Path) -> str:
     "directories", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path)
 )
 def report(directories: tuple[Path, ...]) -> None:
-    """Shows the findings of earlier runs and writes their page again."""
-    from loadtest.reports.store import read, write
-    from loadtest.reports.text import console, print_findings
+    """Judges a run again from its histories and writes its report anew; compares two runs.
 
-    for directory in directories:
-        findings = read(directory)
+    \b
+    loadtest report reports/20260101-120000
+    loadtest report reports/before reports/after
+    """  # noqa: D301 -- click's mark for "do not wrap" is a backspace
+    from loadtest.reports.store import write
+    from loadtest.reports.text import console, print_findings
+    from loadtest.run import findings_of
+
+    found = [findings_of(directory) for directory in directories]
+    if len(found) == 2:
+        from loadtest.reports.comparison import print_comparison
+
+        print_comparison(console(), found[0], found[1], names=[str(d) for d in directories])
+        return
+    for findings, directory in zip(found, directories, strict=True):
         print_findings(console(), findings)
         click.echo(f"report: {write(findings, directory)}")
 
 
 cli.add_command(bench)
+
+
+def _new_folder(out: Path | None) -> Path:
+    """Makes the folder of a run.
+
+    Raises:
+        CannotRunError: it cannot be written, or holds something already.
+    """
+    out = out or Path("reports") / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        full = any(out.iterdir())
+    except OSError as error:
+        raise CannotRunError(
+            f"{out} cannot be written ({error.strerror}): give another --out."
+        ) from None
+    if full:
+        raise CannotRunError(
+            f"{out} holds something already, which stays as it is: give another --out."
+        )
+    return out
+
+
+def _chosen(names: Sequence[str], *, target: str | None, arm: str | None) -> "list[Scenario]":
+    """The scenarios somebody asked for, in the order of their numbers.
+
+    Raises:
+        CannotRunError: there is none of that name, it has no such arm, or it cannot run against a deployment.
+    """
+    from loadtest.scenarios import SCENARIOS
+
+    known = list(SCENARIOS.values())
+    wanted = {name.lower() for name in names}
+    if "all" in wanted:
+        chosen = [s for s in known if target is None or s.target]
+    else:
+        chosen = [s for s in known if wanted & {s.name, str(s.number)}]
+        unknown = wanted - {word for s in known for word in (s.name, str(s.number))}
+        if unknown:
+            raise CannotRunError(
+                f"There is no scenario {', '.join(sorted(unknown))}: see `loadtest list`."
+            )
+    if target is not None and (inside := [s.name for s in chosen if not s.target]):
+        raise CannotRunError(
+            f"{', '.join(inside)} needs processes and settings of its own: leave out --target."
+        )
+    if arm is not None and (
+        without := [s.name for s in chosen if arm not in {a.name for a in s.arms}]
+    ):
+        raise CannotRunError(f"{', '.join(without)} has no arm {arm}: leave out --arm.")
+    return chosen
 
 
 def main() -> None:

@@ -1,100 +1,220 @@
-"""What a run of the oversell scenario found, as data: per sale, per staleness, and as a whole. Reports turn it into sentences and pictures."""
+"""What was found, as data; one shape for every scenario: cells (an arm at a setting of the knob), each with measures and judgements.
 
+A measure may stand beside what theory expects and how far chance may take it. Verdicts, exit codes and sentences follow from the cells; reports
+turn all of it into tables and pictures.
+"""
+
+from collections.abc import Sequence
 from datetime import datetime
+from statistics import fmean
 from typing import Literal
 
 from msgspec import Struct
 
-from loadtest.verdict import INTERRUPTED, Judgement, exit_code
+from loadtest.figures import Figure
+from loadtest.trial import Generator, Knob
+from loadtest.verdict import (
+    HOLDS,
+    INTERRUPTED,
+    INVALID_EXPERIMENT,
+    VIOLATED,
+    Judgement,
+    Verdict,
+    Witness,
+)
 
-Arm = Literal["unguarded", "guarded"]
+Guard = Literal["off", "on", "none"]
+Kind = Literal["guard", "theory", "comparison"]
 
-
-class SaleFigures(Struct, frozen=True, kw_only=True):
-    """One sale in numbers: units by the event log, answers by the history, times in milliseconds."""
-
-    slot_id: str
-    capacity: int
-    offered: int
-    accepted: int
-    oversold: int
-    refused: int
-    turned_away: int
-    indeterminate: int
-    failed: int
-    decision_staleness_ms: float
-    bookings_per_s: float
-    generator_late_p99_ms: float
-    dropped: int
-    judgement: Judgement
+LATE_P99_MAX_MS = 10.0
 
 
-class Moment(Struct, frozen=True, array_like=True):
-    """A point of a timeline: milliseconds after the first booking, units left."""
+class Measure(Struct, frozen=True, kw_only=True):
+    """One quantity: the mean over the trials of a cell, and each of them; the unit is part of the name. A `detail` is for the page only."""
 
-    at_ms: float
-    remaining: int
-
-
-class Timeline(Struct, frozen=True, kw_only=True):
-    """One sale over time: units really left, and units buyers were shown."""
-
-    truth: list[Moment]
-    shown: list[Moment]
+    name: str
+    value: float
+    each: list[float] = []
+    digits: int = 0
+    detail: bool = False
 
 
-class Row(Struct, frozen=True, kw_only=True):
-    """All sales of one arm at one injected staleness S; counts are means per sale, `expected` = λ·E[D] ± `band`."""
+class Theory(Struct, frozen=True, kw_only=True):
+    """What theory expects of the measure named `of`: `expected` ± `band`; `formula` is how it is written."""
 
-    arm: Arm
-    injected_lag_ms: int
-    accepted: float
-    oversold: float
+    of: str
+    formula: str
     expected: float
     band: float
-    refused: float
-    age_p50_ms: float
-    age_p99_ms: float
-    think_and_queue_ms: float
-    booking_p50_ms: float
-    booking_p99_ms: float
-    bookings_per_s: float
-    opportunities: int
-    sales: list[SaleFigures]
-    timeline: Timeline
+
+
+class Cell(Struct, frozen=True, kw_only=True):
+    """An arm at one setting of the knob. In a control's cell with `must_show` the anomaly has to appear."""
+
+    arm: str
+    guard: Guard
+    knob: Knob
+    measures: list[Measure]
+    judgements: list[Judgement] = []
+    theory: Theory | None = None
+    must_show: bool = False
+    generators: list[Generator] = []
+    notes: list[str] = []
+
+    def measured(self, name: str) -> float:
+        """The value of a measure.
+
+        Raises:
+            KeyError: the cell has none of that name.
+        """
+        for measure in self.measures:
+            if measure.name == name:
+                return measure.value
+        raise KeyError(name)
 
     @property
-    def showed_the_anomaly(self) -> bool:
-        """Whether a unit was certainly sold twice."""
-        return any(sale.judgement.verdict == "invalid" for sale in self.sales)
+    def violations(self) -> int:
+        """What certainly went wrong."""
+        return sum(judgement.violations for judgement in self.judgements)
 
     @property
-    def cost(self) -> float:
-        """What theory speaks of: units oversold without the guard, buyers refused with it."""
-        return self.oversold if self.arm == "unguarded" else self.refused
+    def opportunities(self) -> int:
+        """How often it could have gone wrong."""
+        return sum(judgement.opportunities for judgement in self.judgements)
 
     @property
-    def as_predicted(self) -> bool:
-        """Whether the cost lies within three standard deviations of λ·E[D]."""
-        return abs(self.cost - self.expected) <= self.band
+    def verdict(self) -> Verdict:
+        """The worst of its judgements; valid without any."""
+        verdicts = {judgement.verdict for judgement in self.judgements}
+        return (
+            "invalid" if "invalid" in verdicts else "unknown" if "unknown" in verdicts else "valid"
+        )
+
+    @property
+    def as_predicted(self) -> bool | None:
+        """Whether the measure lies in the band of its theory; None where there is none."""
+        if self.theory is None:
+            return None
+        return abs(self.measured(self.theory.of) - self.theory.expected) <= self.theory.band
+
+    @property
+    def smallest_witness(self) -> Witness | None:
+        """The one that is easiest to understand."""
+        witnesses = [w for judgement in self.judgements for w in judgement.witnesses]
+        return min(witnesses, key=lambda witness: witness.size, default=None)
 
 
-class Plan(Struct, frozen=True, kw_only=True):
-    """The size of the experiment; λ is `buyers_per_s`."""
+class Judged(Struct, frozen=True, kw_only=True):
+    """What a scenario's `judge` returns: its cells in the order of the table, and its plots."""
 
-    lags_ms: list[int]
-    sales: int
-    capacity: int = 500
-    buyers_per_s: float = 500
-    think_ms: float = 25
-    must_oversell_from_ms: int = 50
+    cells: list[Cell]
+    figures: list[Figure] = []
+    notes: list[str] = []
+
+
+class ScenarioFindings(Struct, frozen=True, kw_only=True):
+    """All that was found about one claim.
+
+    `anomaly` completes the sentence "without the guard there were n …". Against somebody's deployment there is no control (`target`), and
+    `control_elsewhere` names the newest embedded one.
+    """
+
+    name: str
+    number: int
+    claim: str
+    fault: str
+    anomaly: str
+    knob: str
+    kind: Kind
+    cells: list[Cell]
+    figures: list[Figure] = []
+    notes: list[str] = []
+    seconds: float = 0.0
+    complete: bool = True
+    target: bool = False
+    control_elsewhere: str | None = None
+    failure: str | None = None
+
+    def of(self, guard: Guard) -> list[Cell]:
+        """The cells with the guard off, on, or of arms without one."""
+        return [cell for cell in self.cells if cell.guard == guard]
+
+    @property
+    def control_showed_it(self) -> bool:
+        """Whether the arm without guard shows its anomaly wherever it must, and somewhere at all."""
+        off = self.of("off")
+        must = [cell for cell in off if cell.must_show]
+        return all(c.verdict == "invalid" for c in must) and any(c.violations for c in off)
+
+    @property
+    def exit_code(self) -> int:  # noqa: PLR0911 -- the order of the questions is the rule
+        """0 holds, 1 violated, 3 the experiment proves nothing, 130 interrupted."""
+        guarded = [cell.verdict for cell in self.of("on")]
+        if "invalid" in guarded:
+            return VIOLATED
+        if not self.complete:
+            return INTERRUPTED
+        if self.failure is not None:
+            return INVALID_EXPERIMENT
+        if self.kind == "comparison":
+            return HOLDS
+        if self.kind == "theory":
+            return self._by_theory()
+        if not guarded or "unknown" in guarded:
+            return INVALID_EXPERIMENT
+        return HOLDS if self.target or self.control_showed_it else INVALID_EXPERIMENT
+
+    def _by_theory(self) -> int:
+        fits = [cell.as_predicted for cell in self.cells if cell.theory is not None]
+        if not fits or any(cell.verdict == "unknown" for cell in self.cells):
+            return INVALID_EXPERIMENT
+        return HOLDS if all(fits) else VIOLATED
+
+    @property
+    def sentence(self) -> str:  # noqa: PLR0911 -- one sentence per outcome, in the order of the exit codes
+        """The verdict in one sentence."""
+        on, off = self.of("on"), self.of("off")
+        code = self.exit_code
+        seen = sum(cell.violations for cell in on)
+        if seen:
+            return f"VIOLATED: with the guard on there were {seen} {self.anomaly}."
+        if code == INTERRUPTED:
+            return "INTERRUPTED: what was measured until then is shown."
+        if self.failure is not None:
+            return f"INVALID EXPERIMENT: it could not be carried out: {self.failure}"
+        if self.kind == "comparison":
+            return "COMPARED: no verdict; the figures are the answer."
+        if self.kind == "theory":
+            return self._theory_sentence(code)
+        if any(cell.verdict == "unknown" for cell in on) or not on:
+            return (
+                "INVALID EXPERIMENT: the evidence of the guarded arm has a hole; see the reasons."
+            )
+        bound = rate_bound(sum(cell.opportunities for cell in on))
+        n = sum(cell.opportunities for cell in on)
+        if self.target:
+            where = f" (control: {self.control_elsewhere})" if self.control_elsewhere else ""
+            return f"VALID (no control here){where}: no {self.anomaly} in {n:,} opportunities ({bound})."
+        if code != HOLDS:
+            return "INVALID EXPERIMENT: without the guard the anomaly did not show where it must, so the guard proved nothing."
+        worst = max(off, key=lambda cell: cell.violations)
+        return (
+            f"HOLDS: without the guard up to {worst.violations:,} {self.anomaly}; "
+            f"with it none, in {n:,} opportunities ({bound})."
+        )
+
+    def _theory_sentence(self, code: int) -> str:
+        if code == INVALID_EXPERIMENT:
+            return "INVALID EXPERIMENT: there is not enough evidence to hold against the theory."
+        outside = [str(cell.knob) for cell in self.cells if cell.as_predicted is False]
+        if outside:
+            return f"VIOLATED: the measurement leaves the band of its theory at {self.knob} = {', '.join(outside)}."
+        return "HOLDS: every measured point lies in the band of its theory."
 
 
 class Findings(Struct, frozen=True, kw_only=True):
-    """The whole run. `complete` is false when it was interrupted."""
+    """A whole run. `complete` is false when it was interrupted."""
 
-    scenario: str
-    claim: str
     seed: int
     started_at: datetime
     seconds: float
@@ -102,46 +222,24 @@ class Findings(Struct, frozen=True, kw_only=True):
     complete: bool
     reproduce: str
     environment: dict[str, str]
-    plan: Plan
-    rows: list[Row]
-
-    def of(self, arm: Arm) -> list[Row]:
-        """The rows of one arm, by staleness."""
-        return [row for row in self.rows if row.arm == arm]
-
-    @property
-    def control_showed_it(self) -> bool:
-        """Whether the arm without guard oversold at every staleness where it must."""
-        must = [lag for lag in self.plan.lags_ms if lag >= self.plan.must_oversell_from_ms]
-        did = {row.injected_lag_ms for row in self.of("unguarded") if row.showed_the_anomaly}
-        return did.issuperset(must)
+    scenarios: list[ScenarioFindings]
 
     @property
     def exit_code(self) -> int:
-        """0 holds, 1 the guarded arm oversold, 3 the control did not show the anomaly, 130 interrupted."""
-        verdicts = [sale.judgement.verdict for row in self.of("guarded") for sale in row.sales]
-        if not self.complete and "invalid" not in verdicts:
+        """The gravest of its scenarios': a violated guard is news in any case."""
+        codes = {scenario.exit_code for scenario in self.scenarios}
+        if VIOLATED in codes:
+            return VIOLATED
+        if not self.complete or INTERRUPTED in codes:
             return INTERRUPTED
-        return exit_code(control_showed_it=self.control_showed_it, guarded=verdicts)
+        return INVALID_EXPERIMENT if codes - {HOLDS} or not codes else HOLDS
 
-    @property
-    def sentence(self) -> str:
-        """The verdict in one sentence."""
-        guarded = self.of("guarded")
-        opportunities = sum(row.opportunities for row in guarded)
-        oversold = sum(sale.oversold for row in guarded for sale in row.sales)
-        if oversold:
-            return f"VIOLATED: with the guard on, {oversold} units were sold twice."
-        if not self.complete:
-            return "INTERRUPTED: what was measured until then is shown."
-        if not self.control_showed_it:
-            return "INVALID EXPERIMENT: without the guard nothing was oversold where it must be, so the guard proved nothing."
-        if self.exit_code:
-            return (
-                "INVALID EXPERIMENT: the evidence of the guarded arm has a hole; see the reasons."
-            )
-        worst = max(self.of("unguarded"), key=lambda row: row.oversold)
-        return (
-            f"HOLDS: without the guard up to {worst.oversold:.0f} units were sold that did not exist; "
-            f"with it none, in {opportunities} opportunities."
-        )
+
+def mean_of(name: str, each: Sequence[float], *, digits: int = 0) -> Measure:
+    """A measure as the mean over trials; 0 without any."""
+    return Measure(name=name, value=fmean(each) if each else 0.0, each=list(each), digits=digits)
+
+
+def rate_bound(opportunities: int) -> str:
+    """Zero seen in n: what can be said of the rate, by the rule of three (Hanley and Lippman-Hand, 1983)."""
+    return f"rate below {3 / opportunities:.2g} at 95 %" if opportunities else "no bound"

@@ -17,15 +17,28 @@ FILE = "history.jsonl"
 Outcome = Literal["ok", "failed", "indeterminate"]
 
 
-class Operation(Struct, frozen=True, kw_only=True):
-    """One request of one person (`journey`); members that do not apply are null."""
+class OperationLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One slot of an operation that touches several: asked for, and what the answer said about it."""
+
+    slot_id: str
+    units: int = 0
+    remaining: int | None = None
+    version: int | None = None
+
+
+class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One request of one person (`journey`); members that do not apply are null, or left out on disk.
+
+    `run` names the trial. `version` and `remaining` are the slot's, as the answer told them; `booking_version` is the booking's. `intent` is
+    what the person wanted once, however often it was tried; `digest` stands for the answer's body, byte for byte.
+    """
 
     run: str
     arm: str
     journey: int
-    op: Literal["look", "book"]
-    slot_id: str
-    units: int
+    op: str
+    slot_id: str | None = None
+    units: int = 0
     intended_ns: int
     invoke_ns: int
     return_ns: int
@@ -43,6 +56,20 @@ class Operation(Struct, frozen=True, kw_only=True):
     node: str | None = None
     wait_ms: float | None = None
     lag_ms: float | None = None
+    booking_version: int | None = None
+    state: str | None = None
+    capacity: int | None = None
+    held: int | None = None
+    confirmed: int | None = None
+    lines: list[OperationLine] = []
+    customer_id: str | None = None
+    intent: str | None = None
+    if_match: int | None = None
+    condition: str | None = None
+    level: str | None = None
+    problem: str | None = None
+    replayed: bool = False
+    digest: str | None = None
 
 
 class LoggedSlot(Struct, frozen=True, kw_only=True):
@@ -58,6 +85,24 @@ class LoggedSlot(Struct, frozen=True, kw_only=True):
     remaining: int
 
 
+class LoggedLine(Struct, frozen=True, kw_only=True):
+    """A line of a booking as the log tells it."""
+
+    slot_id: str
+    units: int
+
+
+class LoggedBooking(Struct, frozen=True, kw_only=True):
+    """What an event says about its booking (`data`); members that do not apply are null. Other members are ignored."""
+
+    state: str | None = None
+    before: str | None = None
+    version: int | None = None
+    customer_id: str | None = None
+    expires_at: datetime | None = None
+    lines: list[LoggedLine] | None = None
+
+
 class LoggedEvent(Struct, frozen=True, kw_only=True):
     """What a checker needs of an event of the log. Other members are ignored."""
 
@@ -67,6 +112,7 @@ class LoggedEvent(Struct, frozen=True, kw_only=True):
     command_id: str
     booking_id: str | None
     slots: list[LoggedSlot]
+    data: LoggedBooking = LoggedBooking()
 
 
 class FinalSlot(Struct, frozen=True, kw_only=True):
@@ -83,6 +129,7 @@ class FinalSlot(Struct, frozen=True, kw_only=True):
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Operation).decode
+_decode_event = msgspec.json.Decoder(LoggedEvent).decode
 
 
 def append(path: Path, operations: Iterable[Operation]) -> None:
@@ -95,3 +142,11 @@ def read(path: Path) -> list[Operation]:
     """The whole history, in the order written."""
     with path.open("rb") as file:
         return [_decode(line) for line in file]
+
+
+def read_events(path: Path) -> list[LoggedEvent]:
+    """The dumped log, in the order of positions; empty when nothing was dumped."""
+    if not path.exists():
+        return []
+    with path.open("rb") as file:
+        return [_decode_event(line) for line in file]

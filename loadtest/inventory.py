@@ -1,9 +1,9 @@
-"""What a sale needs beforehand: a resource with slots, made through the API and visible to the queries before anybody looks."""
+"""What an experiment needs beforehand: a resource with slots, made through the API and visible to the queries before anybody looks."""
 
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 import msgspec
@@ -14,6 +14,13 @@ from loadtest.failures import CannotRunError
 from loadtest.history import FinalSlot
 
 POLL_EVERY_S = 0.02
+SLOTS_PER_REQUEST_MAX = 1000
+DEFAULT_POLICY: Mapping[str, int | None] = {
+    "hold_seconds": 900,
+    "units_per_booking_max": None,
+    "units_per_customer_max": None,
+    "overbooking_units": 0,
+}
 
 
 class _Slot(Struct):
@@ -33,16 +40,43 @@ def seeded_id(rng: Random) -> str:
     return str(uuid.UUID(int=rng.getrandbits(128), version=4))
 
 
+class Opened(Struct, frozen=True, kw_only=True):
+    """What was made for an experiment."""
+
+    resource_id: str
+    slot_ids: list[str]
+
+
 async def open_slots(client: Client, *, capacities: Sequence[int], rng: Random) -> list[str]:
     """Makes one resource with a slot per capacity and waits until the queries know them; returns the slot ids.
 
     Raises:
         CannotRunError: the system refused, or does not show what it accepted.
     """
+    return (await open_resource(client, capacities=capacities, rng=rng)).slot_ids
+
+
+async def open_resource(
+    client: Client,
+    *,
+    capacities: Sequence[int],
+    rng: Random,
+    policy: Mapping[str, int | None] | None = None,
+) -> Opened:
+    """Makes one resource with a slot per capacity and waits until the queries know them.
+
+    `policy` changes members of the default one (hold_seconds 900, no limits, no overbooking).
+
+    Raises:
+        CannotRunError: the system refused, or does not show what it accepted.
+    """
+    wanted: dict[str, object] = {"name": "Hall", "time_zone": "Europe/Amsterdam"}
+    if policy is not None:
+        wanted["policy"] = {**DEFAULT_POLICY, **policy}
     resource = await client.request(
         "POST",
         "/v1/resources",
-        body=msgspec.json.encode({"name": "Hall", "time_zone": "Europe/Amsterdam"}),
+        body=msgspec.json.encode(wanted),
         headers=[("Idempotency-Key", seeded_id(rng))],
     )
     resource_id = msgspec.json.decode(_accepted(resource).body, type=_Resource).resource_id
@@ -55,21 +89,35 @@ async def open_slots(client: Client, *, capacities: Sequence[int], rng: Random) 
         }
         for capacity in capacities
     ]
-    opened = await client.request(
-        "POST",
-        f"/v1/resources/{resource_id}/slots",
-        body=msgspec.json.encode({"slots": slots}),
-        headers=[("Idempotency-Key", seeded_id(rng))],
+    ids: list[str] = []
+    token = ""
+    for first in range(0, len(slots), SLOTS_PER_REQUEST_MAX):
+        opened = await client.request(
+            "POST",
+            f"/v1/resources/{resource_id}/slots",
+            body=msgspec.json.encode({"slots": slots[first : first + SLOTS_PER_REQUEST_MAX]}),
+            headers=[("Idempotency-Key", seeded_id(rng))],
+        )
+        ids += [s.slot_id for s in msgspec.json.decode(_accepted(opened).body, type=_Slots).slots]
+        token = (opened.header(b"consistency-token") or b"").decode()
+    if ids:
+        await until_shown(client, ids[-1], token)
+    return Opened(resource_id=resource_id, slot_ids=ids)
+
+
+async def until_shown(client: Client, slot_id: str, token: str) -> None:
+    """Waits until the queries have come as far as a token says.
+
+    Raises:
+        CannotRunError: they do not, within ten seconds.
+    """
+    _accepted(
+        await client.request(
+            "GET",
+            f"/v1/slots/{slot_id}",
+            headers=[("Consistency-Token", token), ("Prefer", "wait=10")],
+        )
     )
-    ids = [s.slot_id for s in msgspec.json.decode(_accepted(opened).body, type=_Slots).slots]
-    token = (opened.header(b"consistency-token") or b"").decode()
-    shown = await client.request(
-        "GET",
-        f"/v1/slots/{ids[-1]}",
-        headers=[("Consistency-Token", token), ("Prefer", "wait=10")],
-    )
-    _accepted(shown)
-    return ids
 
 
 async def until_not_older(

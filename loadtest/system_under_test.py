@@ -19,6 +19,8 @@ READY_DEADLINE_S = 60.0
 # `booking up` promises to be gone within ten seconds of SIGTERM.
 STOP_DEADLINE_S = 12.0
 EXPLAINED = 2
+# Where Postgres is found is a matter of the machine, not of somebody's system.
+OF_THE_MACHINE = ("BOOKING_PG_BIN",)
 
 
 @contextlib.asynccontextmanager
@@ -56,7 +58,11 @@ async def booking_up(
 
 def environment(own: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
     """The child's environment: ours without settings of some other system, plus those of this arm."""
-    kept = {k: v for k, v in own.items() if not k.startswith(("BOOKING_", "PROJECTOR_"))}
+    kept = {
+        name: value
+        for name, value in own.items()
+        if not name.startswith(("BOOKING_", "PROJECTOR_")) or name in OF_THE_MACHINE
+    }
     own_pid = {"BOOKING_PARENT_PID": str(os.getpid())}
     return kept | own_pid | {"BOOKING_ENVIRONMENT": "laboratory"} | dict(settings)
 

@@ -1,15 +1,16 @@
-"""Three-valued judgements, and what they mean for a script that runs an experiment.
+"""Three-valued judgements with witnesses, and what they mean for a script that runs an experiment.
 
 `unknown` is not a polite `valid`: the evidence has a hole. A control arm that does not show its anomaly makes the whole experiment worthless,
 however well the guard did; that has its own exit code.
 """
 
-from datetime import datetime
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
 
 Verdict = Literal["valid", "invalid", "unknown"]
+Fact = str | int | float | bool | None
 
 HOLDS = 0
 VIOLATED = 1
@@ -17,37 +18,57 @@ USAGE = 2
 INVALID_EXPERIMENT = 3
 INTERRUPTED = 130
 
+WITNESSES_KEPT_MAX = 5
+
 
 class Witness(Struct, frozen=True, kw_only=True):
-    """One thing that cannot be: who did what, what was answered, and the state that contradicts it."""
+    """One thing that cannot be, as data: `story` is a sentence with the names of `facts` in braces.
 
-    slot_id: str
-    version: int
-    position: int
-    command_id: str
-    booking_id: str | None
-    units: int
-    sold: int
-    limit: int
-    decided_at: datetime
-    shown_remaining: int | None = None
-    shown_as_of: datetime | None = None
-    answered: int | None = None
+    Who did what, what was answered, why that cannot be. `size` orders witnesses: the smallest is the easiest to understand.
+    """
+
+    story: str
+    facts: dict[str, Fact]
+    size: float = 0.0
+
+    @property
+    def sentence(self) -> str:
+        """The story told with its facts."""
+        return self.story.format(**self.facts)
 
 
 class Judgement(Struct, frozen=True, kw_only=True):
-    """What a checker found: `witnesses` smallest first; `reason` says why it cannot tell; `opportunities` how often it could have gone wrong."""
+    """What a checker found.
 
+    `rule` is the checker's name; `violations` counts all that cannot be, of which the smallest are kept as `witnesses`; `opportunities` is how
+    often it could have gone wrong; `reason` says why the evidence does not decide.
+    """
+
+    rule: str = ""
     verdict: Verdict
     opportunities: int
+    violations: int = 0
     witnesses: list[Witness] = []
     reason: str | None = None
 
 
-def exit_code(*, control_showed_it: bool, guarded: list[Verdict]) -> int:
-    """What a script is told: a violated guard outweighs an invalid experiment, because it is news in any case."""
-    if "invalid" in guarded:
-        return VIOLATED
-    if not control_showed_it or "unknown" in guarded or not guarded:
-        return INVALID_EXPERIMENT
-    return HOLDS
+def judged(
+    rule: str, *, opportunities: int, witnesses: Sequence[Witness] = (), hole: str | None = None
+) -> Judgement:
+    """A judgement from what was seen: a witness convicts, a hole in the evidence leaves it open, an experiment nobody could fail proves nothing."""
+    if witnesses:
+        verdict: Verdict = "invalid"
+    elif hole is not None:
+        verdict = "unknown"
+    elif not opportunities:
+        verdict, hole = "unknown", "there was no opportunity to go wrong, so nothing was proved"
+    else:
+        verdict = "valid"
+    return Judgement(
+        rule=rule,
+        verdict=verdict,
+        opportunities=max(opportunities, len(witnesses)),
+        violations=len(witnesses),
+        witnesses=sorted(witnesses, key=lambda witness: witness.size)[:WITNESSES_KEPT_MAX],
+        reason=hole,
+    )

@@ -6,13 +6,21 @@ slot at rest shown as the fold ends. Otherwise the verdict is `unknown`, with th
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from loadtest.history import FinalSlot, LoggedEvent, LoggedSlot, Operation
-from loadtest.verdict import Judgement, Witness
+from loadtest.verdict import Fact, Judgement, Witness, judged
+
+RULE = "no_overbooking"
+BOOKINGS = ("book", "hold")
+STORY = (
+    "a buyer {decided}; booking {booking_id} (position {position}, version {version} of the slot) "
+    "was answered {answered} and made it {sold} units sold of {limit}"
+)
 
 
 def no_overbooking(
-    events: Sequence[LoggedEvent], operations: Sequence[Operation], final: FinalSlot
+    operations: Sequence[Operation], events: Sequence[LoggedEvent], final: FinalSlot
 ) -> Judgement:
     """Judges one slot; events and operations of other slots are passed over.
 
@@ -27,7 +35,7 @@ def no_overbooking(
         ),
         key=lambda change: change[0].version,
     )
-    bookings = {o.key: o for o in operations if o.op == "book" and o.slot_id == final.slot_id}
+    bookings = {o.key: o for o in operations if o.op in BOOKINGS and _touches(o, final.slot_id)}
     looks = {o.journey: o for o in operations if o.op == "look" and o.slot_id == final.slot_id}
 
     witnesses: list[Witness] = []
@@ -44,15 +52,12 @@ def no_overbooking(
                 _witness(slot, event, sold=sold, limit=limit, bookings=bookings, looks=looks)
             )
     hole = hole or _disagreement(changes, sold, bookings, final)
-
     refused = sum(o.status == 409 for o in bookings.values())
-    witnesses.sort(key=lambda witness: (witness.sold - witness.limit, witness.version))
-    return Judgement(
-        verdict="invalid" if witnesses else "valid" if hole is None else "unknown",
-        opportunities=refused + len(witnesses),
-        witnesses=witnesses,
-        reason=hole,
-    )
+    return judged(RULE, opportunities=refused + len(witnesses), witnesses=witnesses, hole=hole)
+
+
+def _touches(operation: Operation, slot_id: str) -> bool:
+    return operation.slot_id == slot_id or any(line.slot_id == slot_id for line in operation.lines)
 
 
 def _hole_in(slot: LoggedSlot, expected_version: int, sold: int) -> str | None:
@@ -94,17 +99,20 @@ def _witness(
 ) -> Witness:
     booking = bookings.get(event.command_id)
     look = looks.get(booking.journey) if booking is not None else None
-    return Witness(
-        slot_id=slot.slot_id,
-        version=slot.version,
-        position=event.position,
-        command_id=event.command_id,
-        booking_id=event.booking_id,
-        units=slot.units,
-        sold=sold,
-        limit=limit,
-        shown_remaining=look.remaining if look is not None else None,
-        shown_as_of=look.as_of if look is not None else None,
-        decided_at=event.recorded_at,
-        answered=booking.status if booking is not None else None,
-    )
+    decided = "decided on what was shown"
+    if look is not None and look.remaining is not None and look.as_of is not None:
+        ago_ms = (event.recorded_at - look.as_of) / timedelta(milliseconds=1)
+        decided = f"decided on {look.remaining} units left, which was {ago_ms:.0f} ms ago"
+    facts: dict[str, Fact] = {
+        "decided": decided,
+        "slot_id": slot.slot_id,
+        "booking_id": event.booking_id,
+        "command_id": event.command_id,
+        "position": event.position,
+        "version": slot.version,
+        "units": slot.units,
+        "sold": sold,
+        "limit": limit,
+        "answered": booking.status if booking is not None else "nothing",
+    }
+    return Witness(story=STORY, facts=facts, size=(sold - limit) * 1_000_000 + slot.version)

@@ -31,10 +31,11 @@ An outcome has three values: `ok` (it happened), `failed` (it certainly did not)
 answered for sure: it may have happened). Run everything on uvloop: `uvloop.run(main())`.
 """
 
+from loadtest.driver.arrivals import burst, constant, poisson, ramp
 from loadtest.driver.client import Client, Exchange, Outcome
 from loadtest.driver.closed_loop import Totals, closed_loop
 from loadtest.driver.connection import Answer, RequestWriter
-from loadtest.driver.open_loop import Offered, open_loop, poisson
+from loadtest.driver.open_loop import Offered, open_loop
 
 __all__ = [
     "Answer",
@@ -44,7 +45,10 @@ __all__ = [
     "Outcome",
     "RequestWriter",
     "Totals",
+    "burst",
     "closed_loop",
+    "constant",
     "open_loop",
     "poisson",
+    "ramp",
 ]

@@ -5,7 +5,6 @@ started them. An experiment whose generator was late says so.
 """
 
 import asyncio
-import random
 import time
 from array import array
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,25 +18,18 @@ SLEEP_MIN_S = 0.0005
 
 
 class Offered:
-    """What the generator did: visits offered, dropped, and its own lateness in milliseconds."""
+    """What the generator did: visits offered, dropped, its own lateness in milliseconds, its seconds and those of them on a CPU."""
 
     def __init__(self) -> None:
         self.count = 0
         self.dropped = 0
         self.seconds = 0.0
+        self.cpu_s = 0.0
         self.lateness_ms = array("f")
 
     def percentile_ms(self, percent: float) -> float:
         """That percentile of the generator's own lateness."""
         return percentile(self.lateness_ms, percent)
-
-
-def poisson(rate_per_s: float, rng: random.Random) -> Iterator[float]:
-    """Arrival moments of independent people, in seconds since the beginning; endless."""
-    moment_s = 0.0
-    while True:
-        moment_s += rng.expovariate(rate_per_s)
-        yield moment_s
 
 
 async def open_loop(
@@ -62,7 +54,7 @@ async def open_loop(
         if not task.cancelled() and (failure := task.exception()) is not None:
             failures.append(failure)
 
-    start_ns = time.monotonic_ns()
+    start_ns, start_cpu_s = time.monotonic_ns(), time.process_time()
     try:
         for number, moment_s in enumerate(arrivals_s):
             intended_ns = start_ns + int(moment_s * 1e9)
@@ -81,6 +73,7 @@ async def open_loop(
         offered.seconds = (time.monotonic_ns() - start_ns) / 1e9
         if under_way:
             await asyncio.wait(under_way)
+        offered.cpu_s = time.process_time() - start_cpu_s
     finally:
         for task in list(under_way):
             task.cancel()

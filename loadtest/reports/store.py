@@ -1,29 +1,41 @@
-"""A run on disk: `result.json` (the findings), `report.html` made from them, beside the history and the logs."""
+"""A run's report on disk: `result.json` (the findings), `report.html` and `summary.txt` made from them, beside the evidence."""
 
+from io import StringIO
 from pathlib import Path
 
 import msgspec
+from rich.console import Console
 
 from loadtest.failures import CannotRunError
 from loadtest.findings import Findings
 from loadtest.reports.html import page
+from loadtest.reports.text import PLAIN_WIDTH, print_findings
 
 RESULT = "result.json"
 PAGE = "report.html"
+SUMMARY = "summary.txt"
 
 
 def write(findings: Findings, out: Path) -> Path:
-    """Writes both files; returns the page's path."""
+    """Writes all three; returns the page's path."""
     # What is derived stands there, too, for scripts; reading it back derives it anew.
-    verdict = {"exit_code": findings.exit_code, "sentence": findings.sentence}
+    verdict = {
+        "exit_code": findings.exit_code,
+        "verdicts": {
+            s.name: {"exit_code": s.exit_code, "sentence": s.sentence} for s in findings.scenarios
+        },
+    }
     encoded = msgspec.json.encode(verdict | msgspec.to_builtins(findings))
     (out / RESULT).write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
     (out / PAGE).write_text(page(findings), encoding="utf-8")
+    text = StringIO()
+    print_findings(Console(file=text, width=PLAIN_WIDTH, highlight=False), findings)
+    (out / SUMMARY).write_text(text.getvalue(), encoding="utf-8")
     return out / PAGE
 
 
 def read(out: Path) -> Findings:
-    """The findings of a run.
+    """The findings of a run as they were written.
 
     Raises:
         CannotRunError: there are none.
@@ -32,9 +44,9 @@ def read(out: Path) -> Findings:
         return msgspec.json.decode((out / RESULT).read_bytes(), type=Findings)
     except OSError:
         raise CannotRunError(
-            f"{out} has no {RESULT}: give the directory of a run (`--out` of `loadtest demo`)."
+            f"{out} has no {RESULT}: give the directory of a run (`--out` of `loadtest run`)."
         ) from None
     except msgspec.DecodeError as error:
         raise CannotRunError(
-            f"{out / RESULT} is not a result of this version ({error}): run the demo again."
+            f"{out / RESULT} is not a result of this version ({error}): run it again."
         ) from None

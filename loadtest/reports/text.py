@@ -1,14 +1,15 @@
-"""Findings for the terminal: the table and the verdict. Progress lives here, too: one growing line on a terminal, plain lines elsewhere."""
+"""Findings for the terminal: a table and a verdict per scenario. Progress lives here, too: one growing line on a terminal, plain lines elsewhere."""
 
 import sys
 import time
+from collections.abc import Sequence
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from loadtest.findings import Findings, Row
+from loadtest.findings import LATE_P99_MAX_MS, Cell, Findings, Measure, ScenarioFindings, Theory
 
 PLAIN_WIDTH = 100
 
@@ -29,9 +30,13 @@ class PlainProgress:
         """Something begins."""
         self._say(text)
 
-    def row(self, row: Row) -> None:
-        """One arm at one staleness is done."""
-        self._say(sentence(row))
+    def cell(self, findings: ScenarioFindings, cell: Cell) -> None:
+        """One arm at one setting of the knob is done."""
+        self._say(sentence(findings, cell))
+
+    def scenario(self, findings: ScenarioFindings) -> None:
+        """A scenario is done."""
+        self._say(f"{findings.number}. {findings.name}: {findings.sentence}")
 
     def close(self) -> None:
         """Nothing is left open."""
@@ -54,75 +59,138 @@ class LiveProgress:
         """Something begins."""
         self._status.update(text)
 
-    def row(self, row: Row) -> None:
-        """One arm at one staleness is done."""
-        self._out.print(f"  {sentence(row)}")
+    def cell(self, findings: ScenarioFindings, cell: Cell) -> None:
+        """One arm at one setting of the knob is done."""
+        self._out.print(f"  {sentence(findings, cell)}")
+
+    def scenario(self, findings: ScenarioFindings) -> None:
+        """A scenario is done."""
+        self._out.print(f"[bold]{findings.number}. {findings.name}[/bold]: {findings.sentence}")
 
     def close(self) -> None:
         """Takes the changing line away."""
         self._status.stop()
 
 
-def sentence(row: Row) -> str:
-    """A row in words."""
-    where = f"S = {row.injected_lag_ms} ms"
-    theory = f"theory {row.expected:.0f} ± {row.band:.0f}"
-    if row.arm == "unguarded":
-        return f"guard off, {where}: {row.oversold:.1f} units sold twice ({theory})"
-    return f"guard on,  {where}: {row.oversold:.0f} sold twice, {row.refused:.1f} refused instead ({theory})"
+def where(findings: ScenarioFindings, cell: Cell) -> str:
+    """An arm and its setting in words."""
+    arm = f"guard {cell.guard}" if cell.guard != "none" else cell.arm
+    if cell.guard != "none" and len({c.arm for c in findings.of(cell.guard)}) > 1:
+        arm = f"{cell.arm} (guard {cell.guard})"
+    if not findings.knob:
+        return arm
+    # The unit is the last word of the knob's name.
+    name, _, unit = findings.knob.rpartition(" ")
+    return f"{arm}, {name} = {cell.knob} {unit}" if name else f"{arm}, {unit} = {cell.knob}"
+
+
+def sentence(findings: ScenarioFindings, cell: Cell) -> str:
+    """A cell in words."""
+    said = [f"{m.name} {number(m)}" for m in cell.measures[:3]]
+    if cell.judgements:
+        said.insert(
+            0, f"{cell.violations:,} {findings.anomaly} in {cell.opportunities:,} opportunities"
+        )
+    if cell.theory is not None:
+        theory = cell.theory
+        said.append(f"theory of {theory.of}: {expectation(theory)}")
+    return f"{where(findings, cell)}: {'; '.join(said)}"
+
+
+def expectation(theory: Theory) -> str:
+    """What theory says, no more precise than its band."""
+    digits = 0 if theory.band >= 1 else 1 if theory.band >= 0.1 else 3
+    return f"{theory.expected:,.{digits}f} ± {theory.band:,.{digits}f}"
+
+
+def number(measure: Measure) -> str:
+    """A value as precise as it deserves."""
+    return f"{measure.value:,.{measure.digits}f}"
 
 
 def print_findings(out: Console, findings: Findings) -> None:
+    """Each scenario's table, what cannot be told and why, and the verdicts."""
+    for scenario in findings.scenarios:
+        print_scenario(out, scenario)
+    if len(findings.scenarios) > 1:
+        out.print()
+        for scenario in findings.scenarios:
+            out.print(f"{scenario.number:3} {scenario.name:24} {scenario.sentence}", soft_wrap=True)
+
+
+def print_scenario(out: Console, findings: ScenarioFindings) -> None:
     """The table, what cannot be told and why, and the verdict."""
-    plan = findings.plan
     table = Table(
         box=SIMPLE,
         pad_edge=False,
         collapse_padding=True,
-        title=f"{findings.scenario}: {plan.capacity} units, {plan.buyers_per_s:.0f} buyers/s, {_sales(plan.sales)}",
+        title=f"{findings.number}. {findings.name}: {findings.claim}",
         title_justify="left",
     )
-    table.add_column("guard")
-    for heading in ("S ms", "accepted", "oversold", "theory\nλ(S+Z)", "refused"):
-        table.add_column(heading, justify="right")
-    for heading in ("age ms\np50/p99", "bookings\nper s", "fits\ntheory"):
-        table.add_column(heading, justify="right")
-    for row in findings.rows:
-        table.add_row(
-            "off" if row.arm == "unguarded" else "on",
-            str(row.injected_lag_ms),
-            f"{row.accepted:.1f}",
-            f"[red]{row.oversold:.1f}[/red]" if row.oversold else "[green]0[/green]",
-            f"{row.expected:.0f} ± {row.band:.0f}",
-            f"{row.refused:.1f}",
-            f"{row.age_p50_ms:.0f}/{row.age_p99_ms:.0f}",
-            f"{row.bookings_per_s:.0f}",
-            "yes" if row.as_predicted else "no",
-        )
+    headings, rows = as_table(findings, details=False)
+    table.add_column(headings[0], no_wrap=True)
+    for heading in headings[1:]:
+        # Words of a heading may stand below each other, figures may not be torn.
+        table.add_column(heading, justify="right", no_wrap=" " not in heading)
+    for row in rows:
+        table.add_row(*row)
     out.print(table)
     for caveat in caveats(findings):
         out.print(f"note: {caveat}", soft_wrap=True)
+    witness = next((c.smallest_witness for c in findings.of("on") if c.smallest_witness), None)
+    if witness is not None:
+        out.print(f"smallest witness: {witness.sentence}", soft_wrap=True)
     out.print(f"[bold]{findings.sentence}[/bold]", soft_wrap=True)
 
 
-def _sales(count: int) -> str:
-    return "one sale each" if count == 1 else f"means of {count} sales"
+def as_table(
+    findings: ScenarioFindings, *, details: bool = True
+) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows: arm, knob, violations where they are judged, measures (with or without details), and theory where there is one."""
+    guards = {cell.guard for cell in findings.cells}
+    one_each = (
+        all(len({c.arm for c in findings.of(g)}) <= 1 for g in guards) and "none" not in guards
+    )
+    judged = any(cell.judgements for cell in findings.cells)
+    formula = next((c.theory.formula for c in findings.cells if c.theory is not None), None)
+    measures = [m for cell in findings.cells for m in cell.measures if details or not m.detail]
+    names = list(dict.fromkeys(measure.name for measure in measures))
+    headings = ["guard" if one_each else "arm"]
+    headings += [findings.knob] if findings.knob else []
+    headings += ["wrong", "of"] if judged else []
+    headings += names
+    headings += [f"theory {formula}", "fits"] if formula else []
+    rows = []
+    for cell in findings.cells:
+        row = [cell.guard if one_each else cell.arm]
+        row += [str(cell.knob)] if findings.knob else []
+        row += [f"{cell.violations:,}", f"{cell.opportunities:,}"] if judged else []
+        row += [_value(cell.measures, name) for name in names]
+        if formula:
+            theory = cell.theory
+            fits = {True: "yes", False: "no", None: ""}[cell.as_predicted]
+            row += [expectation(theory) if theory else "", fits]
+        rows.append(row)
+    return headings, rows
 
 
-def caveats(findings: Findings) -> list[str]:
+def _value(measures: Sequence[Measure], name: str) -> str:
+    return next((number(measure) for measure in measures if measure.name == name), "")
+
+
+def caveats(findings: ScenarioFindings) -> list[str]:
     """Whatever a reader should know before believing the figures."""
-    said: list[str] = []
-    for row in findings.rows:
-        where = f"guard {'off' if row.arm == 'unguarded' else 'on'}, S = {row.injected_lag_ms} ms"
-        late_ms = max(sale.generator_late_p99_ms for sale in row.sales)
-        if late_ms > 10:
-            said.append(f"{where}: the generator itself was late (p99 {late_ms:.0f} ms)")
-        if not row.as_predicted:
-            said.append(f"{where}: outside the band, which supposes that D is steady during a sale")
-        if dropped := sum(sale.dropped for sale in row.sales):
-            said.append(f"{where}: {dropped} buyers were dropped by the generator")
-        if lost := sum(sale.failed + sale.indeterminate for sale in row.sales):
-            said.append(f"{where}: {lost} requests failed or were never answered")
-        reasons = {sale.judgement.reason for sale in row.sales} - {None}
-        said.extend(f"{where}: cannot be judged: {reason}" for reason in reasons)
+    said: list[str] = list(findings.notes)
+    for cell in findings.cells:
+        here = where(findings, cell)
+        late_ms = max((generator.late_p99_ms for generator in cell.generators), default=0.0)
+        if late_ms > LATE_P99_MAX_MS:
+            said.append(f"{here}: the generator itself was late (p99 {late_ms:.0f} ms)")
+        if cell.as_predicted is False:
+            said.append(f"{here}: outside the band of its theory")
+        if dropped := sum(generator.dropped for generator in cell.generators):
+            said.append(f"{here}: {dropped} people were dropped by the generator")
+        said += [f"{here}: {note}" for note in cell.notes]
+        reasons = {j.reason for j in cell.judgements if j.verdict == "unknown"} - {None}
+        said += [f"{here}: cannot be judged: {reason}" for reason in sorted(map(str, reasons))]
     return said

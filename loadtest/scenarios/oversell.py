@@ -5,231 +5,150 @@ held back by S. Control arm: the guard off (check the view, then write unconditi
 oversell, by λ·E[D] as theory says. Guarded arm: nothing oversold; the same number of buyers is refused instead.
 """
 
-import platform
-import shutil
-import tempfile
-import time
-from datetime import UTC, datetime
-from importlib.metadata import version
-from os import cpu_count
-from pathlib import Path
-from random import Random
-from typing import Protocol
+from collections.abc import Sequence
+from statistics import fmean
 
-from msgspec import Struct
-from msgspec.structs import replace
+import msgspec
 
+from loadtest.charts import by_knob, truth_and_shown
 from loadtest.checkers.no_overbooking import no_overbooking
-from loadtest.driver import Client, Offered
-from loadtest.event_log import read_log
-from loadtest.findings import Arm, Findings, Plan, Row
-from loadtest.history import FILE, FinalSlot, LoggedEvent, append
-from loadtest.inventory import at_rest, open_slots, until_not_older
-from loadtest.measurement import Generator, MeasuredSale, measure, summarise
-from loadtest.sale import Buyers, Sale
-from loadtest.system_under_test import booking_up
+from loadtest.figures import Figure
+from loadtest.findings import Cell, Judged, Theory
+from loadtest.history import FinalSlot
+from loadtest.laboratory import Laboratory
+from loadtest.sale_figures import sale_figures, sale_measures
+from loadtest.scenario import Arm, Scenario
+from loadtest.selling_out import SellOuts, sell_out
+from loadtest.theory.staleness_budget import band, decisions_in_flight
+from loadtest.trial import Record
+from loadtest.verdict import Judgement
 
-NAME = "oversell"
-CLAIM = "However stale the view people decide by, no unit is sold twice."
-
-FULL = Plan(lags_ms=[0, 50, 200, 1000], sales=2)
-QUICK = Plan(lags_ms=[0, 200], sales=1)
-
-GUARDS: dict[Arm, dict[str, str]] = {
-    "unguarded": {"BOOKING_GUARD": "unguarded"},
-    "guarded": {},
-}
-ARMS: list[Arm] = ["unguarded", "guarded"]
-
-# People before the sale that is measured, on a slot nobody judges: first requests pay for connections and statements.
-WARM_UP_BUYERS_PER_S = 200.0
-WARM_UP_S = 0.3
-WARM_UP_CAPACITY = 10_000
-# Longer than any sale takes, should nobody ever be shown that it is sold out.
-SALE_MARGIN_S = 5.0
-REQUEST_TIMEOUT_S = 15.0
-# So many that nobody waits for a connection while the system keeps up at all: buyers do not queue for each other.
-CONNECTIONS_MAX = 256
-# How much older than S the view may be when nothing happens: heartbeats come every 100 ms.
-IDLE_AGE_MS = 250
-WITNESSES_KEPT_MAX = 5
+UNGUARDED = Arm(name="unguarded", guard="off", settings={"BOOKING_GUARD": "unguarded"})
+GUARDED = Arm(name="guarded", guard="on")
 
 
-class Progress(Protocol):
-    """Who is told how far it is."""
-
-    def step(self, text: str) -> None:
-        """Something begins."""
-
-    def row(self, row: Row) -> None:
-        """One arm at one staleness is done."""
+async def measure(lab: Laboratory, arm: Arm, plan: SellOuts) -> None:
+    """Sells out at every staleness."""
+    await sell_out(lab, arm, plan)
 
 
-class _Inventory(Struct, frozen=True, kw_only=True):
-    warm_up_slot: str
-    slots: dict[int, list[str]]
+def judge(records: Sequence[Record], plan: SellOuts) -> Judged:
+    """One cell per arm and staleness: what was oversold or refused, beside λ·E[D]."""
+    cells = [
+        cell
+        for arm in (UNGUARDED, GUARDED)
+        for lag_ms in plan.lags_ms
+        if (cell := _cell(arm, lag_ms, records, plan)) is not None
+    ]
+    return Judged(cells=cells, figures=_figures(cells, records, plan))
 
 
-class _Sold(Struct, frozen=True, kw_only=True):
-    slot_id: str
-    buyers: Buyers
-    offered: Offered
+def _cell(arm: Arm, lag_ms: int, records: Sequence[Record], plan: SellOuts) -> Cell | None:
+    ours = [r for r in records if r.trial.arm == arm.name and r.trial.knobs["S ms"] == lag_ms]
+    if not ours:
+        return None
+    sales = [sale_figures(r, r.trial.slot_ids[0], capacity=plan.capacity) for r in ours]
+    # Each sale counts once, however many attempts were under way in it.
+    staleness_ms = fmean(sale.decision_staleness_ms for sale in sales)
+    lost = sum(sale.lost for sale in sales)
+    return Cell(
+        arm=arm.name,
+        guard=arm.guard,
+        knob=lag_ms,
+        measures=sale_measures(sales),
+        theory=Theory(
+            of="oversold" if arm.guard == "off" else "refused",
+            formula="λ(S+Z)",
+            expected=decisions_in_flight(plan.buyers_per_s, staleness_ms),
+            band=band(plan.buyers_per_s, staleness_ms, len(sales)),
+        ),
+        judgements=[_judgement(record) for record in ours],
+        must_show=arm.guard == "off" and lag_ms >= plan.must_oversell_from_ms,
+        generators=[generator for record in ours for generator in record.trial.generators],
+        notes=[f"{lost} requests failed or were never answered"] if lost else [],
+    )
 
 
-class Oversell:
-    """One run: `run` measures, `findings` says what was found so far, also after an interruption."""
+def _judgement(record: Record) -> Judgement:
+    final = msgspec.convert(record.trial.facts["final"], FinalSlot)
+    return no_overbooking(record.operations, record.events, final)
 
-    def __init__(
-        self, plan: Plan, *, seed: int, out: Path, reproduce: str, progress: Progress
-    ) -> None:
-        self._plan = plan
-        self._seed = seed
-        self._out = out
-        self._reproduce = reproduce
-        self._progress = progress
-        self._rows: list[Row] = []
-        self._started_at = datetime.now(UTC)
-        self._began_s = time.monotonic()
-        self._first_request_s: float | None = None
-        self._complete = False
 
-    async def run(self) -> None:
-        """Both arms, each on a throw-away system of its own that is started again for every staleness.
-
-        Raises:
-            CannotRunError: the system does not start or refuses to be set up.
-        """
-        directory = Path(tempfile.mkdtemp(prefix="loadtest-"))
-        try:
-            for arm in ARMS:
-                await self._run_arm(arm, directory / arm)
-            self._complete = True
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-
-    def findings(self) -> Findings:
-        """What is known by now."""
-        return Findings(
-            scenario=NAME,
-            claim=CLAIM,
-            seed=self._seed,
-            started_at=self._started_at,
-            seconds=time.monotonic() - self._began_s,
-            first_request_s=self._first_request_s,
-            complete=self._complete,
-            reproduce=self._reproduce,
-            environment={
-                "version": version("eventual-booking"),
-                "python": platform.python_version(),
-                "platform": platform.platform(),
-                "processor": f"{platform.machine()}, {cpu_count()} cores",
-            },
-            plan=self._plan,
-            rows=self._rows,
+def _figures(cells: list[Cell], records: Sequence[Record], plan: SellOuts) -> list[Figure]:
+    if not cells:
+        return []
+    # Both plots of the cost share their scale, because they are the same quantity.
+    tallest = max(
+        max(cell.measured("oversold"), cell.measured("refused"))
+        if cell.theory is None
+        else max(
+            cell.measured("oversold"),
+            cell.measured("refused"),
+            cell.theory.expected + cell.theory.band,
         )
-
-    async def _run_arm(self, arm: Arm, data_dir: Path) -> None:
-        inventory: _Inventory | None = None
-        events: list[LoggedEvent] = []
-        position = 0
-        for lag_ms in self._plan.lags_ms:
-            guard = "off" if arm == "unguarded" else "on"
-            self._progress.step(f"guard {guard}, S = {lag_ms} ms: starting the system")
-            async with (
-                booking_up(
-                    data_dir,
-                    settings=GUARDS[arm] | {"PROJECTOR_INJECTED_LAG_MS": str(lag_ms)},
-                    log_file=self._out / f"system-{arm}.log",
-                ) as url,
-                Client(url, connections_max=CONNECTIONS_MAX, timeout_s=REQUEST_TIMEOUT_S) as client,
-            ):
-                if self._first_request_s is None:
-                    self._first_request_s = time.monotonic() - self._began_s
-                inventory = inventory or await self._open(client)
-                await self._warm_up(client, arm, inventory.warm_up_slot)
-                await until_not_older(
-                    client,
-                    inventory.slots[lag_ms][0],
-                    age_max_ms=lag_ms + IDLE_AGE_MS,
-                    deadline_s=lag_ms / 1000 + SALE_MARGIN_S,
-                )
-                sold: list[_Sold] = []
-                for number, slot_id in enumerate(inventory.slots[lag_ms], start=1):
-                    self._progress.step(
-                        f"guard {guard}, S = {lag_ms} ms: sale {number} of {self._plan.sales}"
-                    )
-                    sold.append(await self._sell(client, arm, lag_ms, number, slot_id))
-                finals = [await at_rest(client, sale.slot_id) for sale in sold]
-                more, position = await read_log(
-                    client, after=position, dump=self._out / f"events-{arm}.jsonl"
-                )
-                events += more
-            measured = [
-                self._judge(sale, events, final) for sale, final in zip(sold, finals, strict=True)
-            ]
-            row = summarise(arm, lag_ms, self._plan, measured)
-            self._rows.append(row)
-            self._progress.row(row)
-
-    async def _open(self, client: Client) -> _Inventory:
-        """All slots of an arm at once, so that later starts find them already in the view."""
-        plan = self._plan
-        count = len(plan.lags_ms) * plan.sales
-        ids = await open_slots(
-            client,
-            capacities=[WARM_UP_CAPACITY, *[plan.capacity] * count],
-            rng=Random(f"{self._seed} slots"),
+        for cell in cells
+    )
+    figures = [
+        by_knob(
+            cells,
+            "oversold",
+            heading="Units sold twice, by how late the view is",
+            caption="Without the guard every decision in flight at the sell-out becomes an oversell. With it, none.",
+            knob="S, injected staleness of the view (ms)",
+            unit="units oversold per sale",
+            theory="λ(S+Z)",
+            y_max=tallest,
+        ),
+        by_knob(
+            [cell for cell in cells if cell.guard == "on"],
+            "refused",
+            heading="The same cost, paid as refusals",
+            caption="With the guard on, as many buyers are refused as would have been oversold: people who were shown units that were gone.",
+            knob="S, injected staleness of the view (ms)",
+            unit="buyers refused per sale",
+            theory="λ(S+Z)",
+            y_max=tallest,
+        ),
+    ]
+    for arm in (UNGUARDED, GUARDED):
+        ours = [record for record in records if record.trial.arm == arm.name]
+        if not ours:
+            continue
+        # The first sale at the largest staleness.
+        record = max(
+            ours, key=lambda r: (float(r.trial.knobs["S ms"]), -float(r.trial.knobs["sale"]))
         )
-        slots = {
-            lag_ms: ids[1 + plan.sales * n : 1 + plan.sales * (n + 1)]
-            for n, lag_ms in enumerate(plan.lags_ms)
-        }
-        return _Inventory(warm_up_slot=ids[0], slots=slots)
-
-    async def _warm_up(self, client: Client, arm: Arm, slot_id: str) -> None:
-        sale = self._sale(arm, slot_id, buyers_per_s=WARM_UP_BUYERS_PER_S, seconds_max=WARM_UP_S)
-        # Every start warms up on the same slot, so its people must be others each time.
-        await Buyers(client, sale, Random(f"{self._seed} warm up {len(self._rows)}")).come()
-
-    async def _sell(
-        self, client: Client, arm: Arm, lag_ms: int, number: int, slot_id: str
-    ) -> _Sold:
-        plan = self._plan
-        seconds_max = plan.capacity / plan.buyers_per_s + lag_ms / 1000 + SALE_MARGIN_S
-        sale = self._sale(arm, slot_id, buyers_per_s=plan.buyers_per_s, seconds_max=seconds_max)
-        # The same people in both arms: the seed does not know the arm.
-        buyers = Buyers(client, sale, Random(f"{self._seed} {lag_ms} {number}"))
-        try:
-            offered = await buyers.come()
-        finally:
-            append(self._out / FILE, buyers.operations)
-        return _Sold(slot_id=slot_id, buyers=buyers, offered=offered)
-
-    def _sale(self, arm: Arm, slot_id: str, *, buyers_per_s: float, seconds_max: float) -> Sale:
-        return Sale(
-            run=str(self._seed),
-            arm=arm,
-            slot_id=slot_id,
-            buyers_per_s=buyers_per_s,
-            think_ms=self._plan.think_ms,
-            seconds_max=seconds_max,
+        ending = (
+            ", and every one of them is sold."
+            if arm.guard == "off"
+            else "; who believes it is refused."
         )
-
-    def _judge(self, sale: _Sold, events: list[LoggedEvent], final: FinalSlot) -> MeasuredSale:
-        operations = sale.buyers.operations
-        judgement = no_overbooking(events, operations, final)
-        if judgement.verdict == "valid" and not judgement.opportunities:
-            reason = "nobody asked for more than was left, so nothing was proved"
-            judgement = replace(judgement, verdict="unknown", reason=reason)
-        return measure(
-            sale.slot_id,
-            capacity=self._plan.capacity,
-            operations=operations,
-            events=events,
-            judgement=replace(judgement, witnesses=judgement.witnesses[:WITNESSES_KEPT_MAX]),
-            generator=Generator(
-                offered=sale.offered.count,
-                late_p99_ms=sale.offered.percentile_ms(99),
-                dropped=sale.offered.dropped,
-            ),
+        figure = truth_and_shown(
+            record,
+            record.trial.slot_ids[0],
+            heading=f"One sale, guard {arm.guard}, S = {record.trial.knobs['S ms']} ms",
+            caption=f"The view goes on showing units after the last one is gone{ending}",
+            kind="off" if arm.guard == "off" else "on",
+            capacity=plan.capacity,
         )
+        figures += [figure] if figure is not None else []
+    return figures
+
+
+SCENARIO = Scenario(
+    number=1,
+    name="oversell",
+    claim="However stale the view people decide by, no unit is sold twice.",
+    fault="The view is held back by S.",
+    anomaly="units sold that did not exist",
+    knob="S ms",
+    arms=[UNGUARDED, GUARDED],
+    plan=SellOuts(lags_ms=[0, 50, 200, 1000], sales=5),
+    quick=SellOuts(lags_ms=[0, 200], sales=1),
+    measure=measure,
+    judge=judge,
+    target=True,
+)
+
+DEMO = SellOuts(lags_ms=[0, 50, 200, 1000], sales=2)
+"""What `booking demo` shows in half a minute."""

@@ -35,22 +35,22 @@ async def test_without_the_guard_units_are_sold_twice_and_with_it_none_is(tmp_pa
     run = await demo(tmp_path / "out", temporary)
     said = (await run.communicate())[0].decode()
     assert run.returncode == 0, said
-    findings = store.read(tmp_path / "out")
+    [findings] = store.read(tmp_path / "out").scenarios
 
-    late = next(row for row in findings.of("unguarded") if row.injected_lag_ms == 200)
-    assert late.oversold > 0
-    assert late.sales[0].judgement.witnesses[0].sold == findings.plan.capacity + 1
-    for row in findings.of("guarded"):
-        assert row.oversold == 0
-        assert row.accepted == findings.plan.capacity
-        assert row.opportunities == row.refused > 0
-    for row in findings.rows:
-        assert row.age_p50_ms >= row.injected_lag_ms
-        assert [sale.indeterminate + sale.failed for sale in row.sales] == [0]
+    late = next(cell for cell in findings.of("off") if cell.knob == 200)
+    assert late.violations > 0
+    assert f"{500 + 1} units sold of 500" in late.smallest_witness.sentence
+    for cell in findings.of("on"):
+        assert cell.violations == 0
+        assert cell.measured("accepted") == 500
+        assert cell.opportunities == cell.measured("refused") > 0
+    for cell in findings.cells:
+        assert cell.measured("age p50 ms") >= cell.knob
+        assert cell.notes == []  # no request failed or stayed without an answer
 
     assert "HOLDS" in said
     assert (tmp_path / "out/report.html").stat().st_size > 10_000
-    booked = [o for o in read(tmp_path / "out/history.jsonl") if o.op == "book"]
+    booked = [o for o in read(tmp_path / "out/oversell/history.jsonl") if o.op == "book"]
     assert {o.outcome for o in booked} == {"ok", "failed"}
     assert processes_about(tmp_path) == []
     assert list(temporary.iterdir()) == []
@@ -80,6 +80,6 @@ async def test_an_interrupted_demo_stops_what_it_started_and_keeps_what_it_measu
     assert run.returncode == 130
     assert "INTERRUPTED" in said
     findings = store.read(tmp_path / "out")
-    assert [row.injected_lag_ms for row in findings.rows] == [0]
+    assert [cell.knob for cell in findings.scenarios[0].cells] == [0]
     assert not findings.complete
     assert processes_about(tmp_path) == []

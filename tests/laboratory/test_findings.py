@@ -1,108 +1,52 @@
 """What a run says about itself: its figures, its verdict, its exit code, and a page that needs nobody."""
 
 import re
-from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
+from sales_told_by_hand import NOON, PLAN, buyer, sale
 
-from loadtest.checkers.no_overbooking import no_overbooking
 from loadtest.failures import CannotRunError
-from loadtest.findings import Arm, Findings, Plan, Row
-from loadtest.history import FinalSlot, LoggedEvent, LoggedSlot, Operation, append, read
-from loadtest.measurement import Generator, measure, summarise
+from loadtest.findings import Cell, Findings, Judged, ScenarioFindings
+from loadtest.history import FILE, append, read
 from loadtest.reports import store
+from loadtest.reports.comparison import differences
 from loadtest.reports.html import page
 from loadtest.reports.text import caveats, print_findings
+from loadtest.run import FACTS, RUN, Asked, findings_of
+from loadtest.scenarios.oversell import SCENARIO, judge
+from loadtest.trial import PLAN as PLAN_FILE
+from loadtest.trial import Record, append_trial
 
-NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
-PLAN = Plan(lags_ms=[0, 50, 200], sales=1, capacity=50, buyers_per_s=100, think_ms=20)
-
-
-def row(arm: Arm, lag_ms: int, *, missing_version: int | None = None) -> Row:
-    """A sale told by hand: one buyer every 10 ms, each deciding 20 ms after looking at a view that is `lag_ms` old."""
-    sold_out_after = PLAN.capacity
-    attempts = sold_out_after + (lag_ms + 20) // 10
-    operations, events = [], [_event(1, 0, NOON, 0)]
-    for number in range(attempts):
-        looked = NOON + timedelta(milliseconds=10 * number)
-        decided = looked + timedelta(milliseconds=20)
-        accepted = arm == "unguarded" or number < sold_out_after
-        as_of = looked - timedelta(milliseconds=lag_ms)
-        operations += _buyer(arm, number, as_of, lag_ms, accepted=accepted, decided=decided)
-        if accepted:
-            events.append(_event(number + 2, 1, decided, number + 1))
-    last = events[-1].slots[0]
-    final = msgspec.convert(msgspec.to_builtins(last), FinalSlot)
-    events = [event for event in events if event.slots[0].version != missing_version]
-    sale = measure(
-        "hall",
-        capacity=PLAN.capacity,
-        operations=operations,
-        events=events,
-        judgement=no_overbooking(events, operations, final),
-        generator=Generator(offered=attempts, late_p99_ms=1, dropped=0),
-    )
-    return summarise(arm, lag_ms, PLAN, [sale])
+LAGS_MS = PLAN.lags_ms
+ALL_WELL = [sale(arm, lag) for arm in ("unguarded", "guarded") for lag in LAGS_MS]
 
 
-def _event(version: int, units: int, at: datetime, sold: int) -> LoggedEvent:
-    slot = LoggedSlot(
-        slot_id="hall",
-        units=units,
-        version=version,
-        capacity=PLAN.capacity,
-        overbooking_units=0,
-        held=0,
-        confirmed=sold,
-        remaining=PLAN.capacity - sold,
-    )
-    return LoggedEvent(
-        position=version,
-        type="BookingConfirmed",
-        recorded_at=at,
-        command_id=f"k{version - 2}",
-        booking_id=f"b{version - 2}",
-        slots=[slot],
+def of(judged: Judged, *, complete: bool = True, **members) -> ScenarioFindings:
+    return ScenarioFindings(
+        name=SCENARIO.name,
+        number=SCENARIO.number,
+        claim=SCENARIO.claim,
+        fault=SCENARIO.fault,
+        anomaly=SCENARIO.anomaly,
+        knob=SCENARIO.knob,
+        kind=SCENARIO.kind,
+        cells=judged.cells,
+        figures=judged.figures,
+        complete=complete,
+        **members,
     )
 
 
-def _buyer(arm, number, as_of, lag_ms, *, accepted, decided) -> list[Operation]:
-    look = Operation(
-        run="r",
-        arm=arm,
-        journey=number,
-        op="look",
-        slot_id="hall",
-        units=1,
-        intended_ns=0,
-        invoke_ns=0,
-        return_ns=1,
-        outcome="ok",
-        status=200,
-        remaining=1,
-        as_of=as_of,
-        lag_ms=float(lag_ms),
-    )
-    book = replace(
-        look,
-        op="book",
-        key=f"k{number}",
-        return_ns=2_000_000,
-        outcome="ok" if accepted else "failed",
-        status=201 if accepted else 409,
-        as_of=None if accepted else decided,
-    )
-    return [look, book]
+def oversell(records: list[Record], **members) -> ScenarioFindings:
+    return of(judge(records, PLAN), **members)
 
 
-def findings(rows: list[Row], *, complete: bool = True) -> Findings:
+def findings(records: list[Record], *, complete: bool = True) -> Findings:
     return Findings(
-        scenario="oversell",
-        claim="No unit is sold twice.",
         seed=7,
         started_at=NOON,
         seconds=30,
@@ -110,60 +54,85 @@ def findings(rows: list[Row], *, complete: bool = True) -> Findings:
         complete=complete,
         reproduce="loadtest demo --seed 7",
         environment={"python": "3.11"},
-        plan=PLAN,
-        rows=rows,
+        scenarios=[oversell(records, complete=complete)],
     )
 
 
-ALL_WELL = [row(arm, lag) for arm in ("unguarded", "guarded") for lag in PLAN.lags_ms]
+def cell_of(record: Record) -> Cell:
+    [cell] = judge([record], PLAN).cells
+    return cell
 
 
 def test_the_age_of_a_decision_is_measured_in_database_time_and_predicts_the_oversell():
-    late = row("unguarded", 200)
-    assert late.sales[0].decision_staleness_ms == pytest.approx(220)
-    assert late.think_and_queue_ms == pytest.approx(20)
-    assert late.expected == pytest.approx(22)
-    assert (late.oversold, late.as_predicted) == (22, True)
+    late = cell_of(sale("unguarded", 200))
+    assert late.theory.expected == pytest.approx(22)  # 100 a second, 220 ms each
+    assert late.measured("Z ms") == pytest.approx(20)
+    assert (late.measured("oversold"), late.as_predicted) == (22, True)
 
 
 def test_with_the_guard_the_same_cost_is_paid_in_refusals():
-    late = row("guarded", 200)
-    assert (late.oversold, late.refused, late.as_predicted) == (0, 22, True)
-    assert late.opportunities == 22
+    late = cell_of(sale("guarded", 200))
+    assert (late.measured("oversold"), late.measured("refused")) == (0, 22)
+    assert (late.as_predicted, late.opportunities) == (True, 22)
 
 
 def test_oversold_without_the_guard_and_never_with_it_is_what_holds():
     assert findings(ALL_WELL).exit_code == 0
-    assert findings(ALL_WELL).sentence.startswith("HOLDS")
+    sentence = oversell(ALL_WELL).sentence
+    assert sentence.startswith("HOLDS: without the guard up to 22 units sold that did not exist")
+    assert "rate below" in sentence
 
 
 def test_a_control_arm_that_shows_nothing_makes_the_experiment_invalid():
-    harmless = [replace(row("guarded", r.injected_lag_ms), arm=r.arm) for r in ALL_WELL]
-    assert findings(harmless).exit_code == 3
-    assert findings(harmless).sentence.startswith("INVALID EXPERIMENT")
+    cells = judge([r for r in ALL_WELL if r.trial.arm == "guarded"], PLAN).cells
+    harmless = [replace(c, arm="unguarded", guard="off", must_show=True) for c in cells]
+    found = of(Judged(cells=[*harmless, *cells]))
+    assert found.exit_code == 3
+    assert found.sentence.startswith("INVALID EXPERIMENT")
 
 
 def test_one_staleness_without_an_oversell_is_enough_to_be_invalid():
-    shown = [r for r in ALL_WELL if (r.arm, r.injected_lag_ms) != ("unguarded", 50)]
-    assert findings(shown).exit_code == 3
+    cells = judge(ALL_WELL, PLAN).cells
+    harmless = replace(cells[3], arm="unguarded", guard="off", knob=50, must_show=True)
+    assert of(Judged(cells=[cells[0], harmless, *cells[2:]])).exit_code == 3
 
 
 def test_at_no_injected_staleness_the_control_need_not_oversell():
-    shown = [r for r in ALL_WELL if (r.arm, r.injected_lag_ms) != ("unguarded", 0)]
+    shown = [r for r in ALL_WELL if r.trial.name != "unguarded-0"]
     assert findings(shown).exit_code == 0
 
 
 def test_an_oversell_with_the_guard_on_is_a_violation_whatever_the_control_showed():
-    violated = [replace(row("unguarded", 50), arm="guarded")]
-    assert findings(violated).exit_code == 1
-    assert findings(violated, complete=False).exit_code == 1
-    assert findings(violated).sentence.startswith("VIOLATED")
+    cells = judge([sale("unguarded", 50)], PLAN).cells
+    violated = Judged(cells=[replace(cells[0], arm="guarded", guard="on")])
+    assert of(violated).exit_code == 1
+    assert of(violated, complete=False).exit_code == 1
+    assert of(violated).sentence.startswith("VIOLATED")
 
 
 def test_evidence_with_a_hole_holds_nothing():
-    holed = [*ALL_WELL[:3], row("guarded", 200, missing_version=30)]
+    holed = [*ALL_WELL[:5], sale("guarded", 200, missing_version=30)]
     assert findings(holed).exit_code == 3
-    assert any("version 30" in caveat for caveat in caveats(findings(holed)))
+    assert any("version 30" in caveat for caveat in caveats(oversell(holed)))
+
+
+def test_against_a_deployment_there_is_no_control_and_the_findings_say_so():
+    guarded = [r for r in ALL_WELL if r.trial.arm == "guarded"]
+    found = oversell(guarded, target=True, control_elsewhere="reports/reference")
+    assert found.exit_code == 0
+    assert found.sentence.startswith("VALID (no control here) (control: reports/reference)")
+
+
+def test_a_comparison_has_no_verdict_and_a_theory_is_held_to_its_band():
+    cells = judge(ALL_WELL, PLAN).cells
+    assert of(Judged(cells=cells)).kind == "guard"
+    assert replace(of(Judged(cells=cells)), kind="comparison").exit_code == 0
+    guarded = [cell for cell in cells if cell.guard == "on"]
+    assert replace(of(Judged(cells=guarded)), kind="theory").exit_code == 0
+    far_off = replace(guarded[-1], theory=replace(guarded[-1].theory, expected=90.0))
+    outside = replace(of(Judged(cells=[*guarded[:-1], far_off])), kind="theory")
+    assert outside.exit_code == 1
+    assert "S ms = 200" in outside.sentence
 
 
 def test_an_interrupted_run_says_so_and_shows_what_it_has():
@@ -173,7 +142,7 @@ def test_an_interrupted_run_says_so_and_shows_what_it_has():
 
 
 def test_the_table_shows_every_row_beside_its_theory(capsys):
-    print_findings(Console(width=80), findings(ALL_WELL))
+    print_findings(Console(width=100), findings(ALL_WELL))
     shown = capsys.readouterr().out
     assert shown.count("yes") == len(ALL_WELL)
     assert "22 ± 14" in shown
@@ -192,27 +161,61 @@ def test_the_page_asks_the_network_for_nothing():
     html = page(findings(ALL_WELL))
     addresses = _Addresses()
     addresses.feed(html)
-    assert addresses.found == []
+    assert [address for address in addresses.found if not address.startswith("#")] == []
     assert not re.search(r"https?://|url\(|@import", html)
     assert len(html) < 200_000
 
 
 def test_the_page_shows_each_point_with_its_value_and_the_smallest_witness():
     html = page(findings(ALL_WELL))
-    assert "guard off, S = 200 ms\noversold: 22.0" in html
+    assert "guard off, S, injected staleness of the view (ms) = 200\noversold: 22" in html
     assert "made it 51 units sold of 50" in html
 
 
-def test_a_run_on_disk_is_read_back_as_it_was(tmp_path):
-    run = findings(ALL_WELL)
-    store.write(run, tmp_path)
-    assert store.read(tmp_path) == run
+def test_the_grid_is_green_only_if_the_anomaly_shows_without_the_guard_and_not_with_it():
+    assert '<td class="good">holds</td>' in page(findings(ALL_WELL))
+    guarded_only = [r for r in ALL_WELL if r.trial.arm == "guarded"]
+    assert '<td class="good">' not in page(findings(guarded_only))
+
+
+def test_a_run_on_disk_is_judged_again_from_its_histories(tmp_path):
+    folder = tmp_path / SCENARIO.name
+    folder.mkdir()
+    (folder / PLAN_FILE).write_bytes(msgspec.json.encode(PLAN))
+    facts = {"name": SCENARIO.name, "seconds": 1.0, "complete": True}
+    (folder / FACTS).write_bytes(msgspec.json.encode(facts))
+    for number, record in enumerate(ALL_WELL):
+        trial = replace(record.trial, log=f"events-{number}.jsonl")
+        append_trial(folder, trial)
+        append(folder / FILE, record.operations)
+        lines = [msgspec.json.encode(event) + b"\n" for event in record.events]
+        (folder / trial.log).write_bytes(b"".join(lines))
+    asked = Asked(
+        seed=7,
+        started_at=NOON,
+        reproduce="loadtest run oversell --seed 7",
+        environment={},
+        scenarios=[SCENARIO.name],
+        complete=True,
+    )
+    (tmp_path / RUN).write_bytes(msgspec.json.encode(asked))
+    found = findings_of(tmp_path)
+    assert found.exit_code == 0
+    assert found.scenarios[0].cells == judge(ALL_WELL, PLAN).cells
+    store.write(found, tmp_path)
+    assert store.read(tmp_path) == found
     with pytest.raises(CannotRunError, match="--out"):
-        store.read(tmp_path / "elsewhere")
+        findings_of(tmp_path / "elsewhere")
+
+
+def test_two_runs_are_compared_cell_by_cell():
+    rows = differences(oversell(ALL_WELL), oversell(ALL_WELL[:3]))
+    assert {name for name, *_ in rows} == {f"guard off, S = {lag} ms" for lag in LAGS_MS}
+    assert ("guard off, S = 200 ms", "went wrong", 22, 22) in rows
 
 
 def test_a_history_on_disk_is_one_line_per_operation(tmp_path):
-    operations = _buyer("guarded", 1, NOON, 50, accepted=True, decided=NOON)
+    operations = buyer("r", "guarded", 1, NOON, 50, accepted=True, decided=NOON)
     append(tmp_path / "history.jsonl", operations[:1])
     append(tmp_path / "history.jsonl", operations[1:])
     assert read(tmp_path / "history.jsonl") == operations

@@ -1,0 +1,300 @@
+"""Runs scenarios one after the other and says what was found; what an interruption leaves is judged and reported, too.
+
+A run is a folder: `run.json` says what was asked, each scenario has a folder of its own with its evidence, and findings can be made from that
+again at any time (`findings_of`), with the checkers of today.
+"""
+
+import contextlib
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from os import cpu_count
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import Struct
+
+from loadtest.failures import CannotRunError
+from loadtest.findings import Cell, Findings, ScenarioFindings
+from loadtest.laboratory import Laboratory, Target
+from loadtest.scenario import Arm, Scenario
+from loadtest.scenarios import SCENARIOS
+from loadtest.trial import PLAN, TRIALS, Knob, read_records
+
+RUN = "run.json"
+FACTS = "scenario.json"
+
+
+class Progress(Protocol):
+    """Who is told how far it is."""
+
+    def step(self, text: str) -> None:
+        """Something begins."""
+
+    def cell(self, findings: ScenarioFindings, cell: Cell) -> None:
+        """One arm at one setting of the knob is done."""
+
+    def scenario(self, findings: ScenarioFindings) -> None:
+        """A scenario is done."""
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a run was asked to do and where it ran; `run.json`."""
+
+    seed: int
+    started_at: datetime
+    reproduce: str
+    environment: dict[str, str]
+    scenarios: list[str]
+    target: str | None = None
+    control_elsewhere: str | None = None
+    seconds: float = 0.0
+    first_request_s: float | None = None
+    complete: bool = False
+
+
+class _Facts(Struct, frozen=True, kw_only=True):
+    """How it went with one scenario, beside its trials; `scenario.json`."""
+
+    name: str
+    seconds: float
+    complete: bool
+    failure: str | None = None
+
+
+class Run:
+    """One run. `run` measures, `findings` says what was found so far, also after an interruption."""
+
+    def __init__(
+        self,
+        scenarios: Sequence[Scenario],
+        *,
+        seed: int,
+        out: Path,
+        reproduce: str,
+        progress: Progress,
+        quick: bool = False,
+        arm: str | None = None,
+        plan: Any = None,
+        target: Target | None = None,
+        control_elsewhere: str | None = None,
+    ) -> None:
+        self._scenarios = scenarios
+        self._out = out
+        self._progress = progress
+        self._quick = quick
+        self._only_arm = arm
+        self._plan = plan
+        self._target = target
+        self._began_s = time.monotonic()
+        self._asked = Asked(
+            seed=seed,
+            started_at=datetime.now(UTC),
+            reproduce=reproduce,
+            environment=environment(),
+            scenarios=[scenario.name for scenario in scenarios],
+            target=target.url if target is not None else None,
+            control_elsewhere=control_elsewhere,
+        )
+
+    async def run(self) -> None:
+        """All scenarios; one that cannot be carried out is noted, and the next one begins.
+
+        Raises:
+            CannotRunError: the only scenario there is cannot be carried out.
+        """
+        self._write()
+        scratch = Path(tempfile.mkdtemp(prefix="loadtest-"))
+        try:
+            for scenario in self._scenarios:
+                await self._one(scenario, scratch / scenario.name)
+            self._asked = msgspec.structs.replace(self._asked, complete=True)
+        finally:
+            self._asked = msgspec.structs.replace(
+                self._asked, seconds=time.monotonic() - self._began_s
+            )
+            self._write()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def findings(self) -> Findings:
+        """What is known by now."""
+        return findings_of(self._out)
+
+    async def _one(self, scenario: Scenario, scratch: Path) -> None:
+        folder = self._out / scenario.name
+        folder.mkdir(parents=True, exist_ok=True)
+        plan = self._plan or (scenario.quick if self._quick else scenario.plan)
+        (folder / PLAN).write_bytes(msgspec.json.encode(plan))
+        teller = _Teller(scenario, plan, folder, self._progress)
+        lab = Laboratory(
+            seed=self._asked.seed,
+            folder=folder,
+            scratch=scratch,
+            progress=self._progress,
+            on_trial=teller.trial_done,
+            target=self._target,
+        )
+        scratch.mkdir(parents=True)  # noqa: ASYNC240 -- once, before anything is measured
+        began_s = time.monotonic()
+        complete, failure = False, None
+        try:
+            for arm in self._arms(scenario):
+                await scenario.measure(lab, arm, plan)
+                teller.tell()
+            complete = True
+        except CannotRunError as error:
+            if len(self._scenarios) == 1:
+                raise
+            failure, complete = str(error), True
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+            if self._asked.first_request_s is None and lab.first_system_at_s is not None:
+                first_s = lab.first_system_at_s - self._began_s
+                self._asked = msgspec.structs.replace(self._asked, first_request_s=first_s)
+            facts = _Facts(
+                name=scenario.name,
+                seconds=time.monotonic() - began_s,
+                complete=complete,
+                failure=failure,
+            )
+            (folder / FACTS).write_bytes(msgspec.json.encode(facts))
+        self._progress.scenario(scenario_findings(scenario, folder, self._asked))
+
+    def _arms(self, scenario: Scenario) -> list[Arm]:
+        arms = [arm for arm in scenario.arms if self._only_arm in (None, arm.name)]
+        return arms if self._target is None else [arm for arm in arms if arm.guard == "on"]
+
+    def _write(self) -> None:
+        (self._out / RUN).write_bytes(
+            msgspec.json.format(msgspec.json.encode(self._asked), indent=1)
+        )
+
+
+class _Teller:
+    """Tells each cell once, as soon as its trials are over: when a trial with another setting was made, or the arm is done."""
+
+    def __init__(self, scenario: Scenario, plan: Any, folder: Path, progress: Progress) -> None:
+        self._scenario = scenario
+        self._plan = plan
+        self._folder = folder
+        self._progress = progress
+        self._now: tuple[str, Knob | None] | None = None
+        self._told: set[tuple[str, Knob]] = set()
+
+    def trial_done(self, arm: str, knobs: dict[str, Knob]) -> None:
+        """A trial has been written down."""
+        # The first knob is the scenario's.
+        now = (arm, next(iter(knobs.values()), None))
+        if self._now is not None and now != self._now:
+            self.tell(but=now)
+        self._now = now
+
+    def tell(self, *, but: tuple[str, Knob | None] | None = None) -> None:
+        """Judges what there is and tells the cells that were not told yet, except one that is not over."""
+        judged = self._scenario.judge(read_records(self._folder), self._plan)
+        findings = _findings(self._scenario, judged.cells)
+        for cell in judged.cells:
+            which = (cell.arm, cell.knob)
+            if which not in self._told and which != but:
+                self._told.add(which)
+                self._progress.cell(findings, cell)
+
+
+def environment() -> dict[str, str]:
+    """Where a run was made."""
+    return {
+        "version": version("eventual-booking"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": f"{platform.machine()}, {cpu_count()} cores",
+    }
+
+
+def findings_of(out: Path) -> Findings:
+    """The findings of a run on disk, judged anew.
+
+    Raises:
+        CannotRunError: there is no run of this version.
+    """
+    asked = read_asked(out)
+    found = [
+        scenario_findings(SCENARIOS[name], out / name, asked)
+        for name in asked.scenarios
+        if name in SCENARIOS and (out / name / TRIALS).exists()
+    ]
+    return Findings(
+        seed=asked.seed,
+        started_at=asked.started_at,
+        seconds=asked.seconds,
+        first_request_s=asked.first_request_s,
+        complete=asked.complete,
+        reproduce=asked.reproduce,
+        environment=asked.environment | ({"target": asked.target} if asked.target else {}),
+        scenarios=found,
+    )
+
+
+def read_asked(out: Path) -> Asked:
+    """What a run on disk was asked to do.
+
+    Raises:
+        CannotRunError: there is no run of this version.
+    """
+    try:
+        return msgspec.json.decode((out / RUN).read_bytes(), type=Asked)
+    except OSError:
+        raise CannotRunError(
+            f"{out} has no {RUN}: give the directory of a run (`--out` of `loadtest run`)."
+        ) from None
+    except msgspec.DecodeError as error:
+        raise CannotRunError(
+            f"{out / RUN} is of another version ({error}): run it again."
+        ) from None
+
+
+def scenario_findings(scenario: Scenario, folder: Path, asked: Asked) -> ScenarioFindings:
+    """The findings of one scenario's folder, judged anew."""
+    plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=type(scenario.plan))
+    facts = _Facts(name=scenario.name, seconds=0.0, complete=False)
+    with contextlib.suppress(OSError):
+        facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=_Facts)
+    judged = scenario.judge(read_records(folder), plan)
+    return msgspec.structs.replace(
+        _findings(scenario, judged.cells),
+        figures=judged.figures,
+        notes=judged.notes,
+        seconds=facts.seconds,
+        complete=facts.complete,
+        failure=facts.failure,
+        target=asked.target is not None,
+        control_elsewhere=asked.control_elsewhere,
+    )
+
+
+def _findings(scenario: Scenario, cells: list[Cell]) -> ScenarioFindings:
+    return ScenarioFindings(
+        name=scenario.name,
+        number=scenario.number,
+        claim=scenario.claim,
+        fault=scenario.fault,
+        anomaly=scenario.anomaly,
+        knob=scenario.knob,
+        kind=scenario.kind,
+        cells=cells,
+    )
+
+
+def newest_control(reports: Path) -> str | None:
+    """The newest complete embedded run beside which a run against a deployment may be named; None without one."""
+    found = []
+    for file in reports.glob(f"*/{RUN}"):
+        with contextlib.suppress(CannotRunError):
+            asked = read_asked(file.parent)
+            if asked.complete and asked.target is None:
+                found.append((asked.started_at, str(file.parent)))
+    return max(found)[1] if found else None
