@@ -69,7 +69,8 @@ def test_whoever_needs_a_server_waits_for_its_health_and_for_the_schema():
         assert awaited["migrate"]["condition"] == "service_completed_successfully"
         assert awaited["postgres"]["condition"] == awaited["nats"]["condition"] == "service_healthy"
     for service in known.values():
-        for awaited, how in service.get("depends_on", {}).items():
+        awaits = service.get("depends_on", {})
+        for awaited, how in awaits.items() if isinstance(awaits, dict) else ():
             assert how["condition"] != "service_healthy" or "healthcheck" in known[awaited]
 
 
@@ -80,10 +81,15 @@ def test_what_is_mounted_from_the_repository_is_there_and_read_only():
         for volume in service.get("volumes", [])
         if volume.startswith(".")
     ]
-    assert {source for source, _, _ in mounted} == {"./deploy/nats.conf", "./deploy/gateway.conf"}
     for source, _, mode in mounted:
-        assert (REPOSITORY / source).is_file()
+        assert (REPOSITORY / source).exists()
         assert mode == "ro"
+    unused = {
+        file.name
+        for file in (REPOSITORY / "deploy").iterdir()
+        if f"./deploy/{file.name}" not in {source for source, _, _ in mounted}
+    }
+    assert unused == {"env.example", "grafana"}
 
 
 def test_data_outlives_its_containers():
@@ -107,6 +113,7 @@ def test_the_example_names_every_variable_and_gives_away_no_secret():
     assert set(example) == used
 
 
-def test_only_the_gateway_can_be_reached_and_only_from_this_machine():
+def test_only_gateway_and_dashboards_can_be_reached_and_only_from_this_machine():
     published = {name: each["ports"] for name, each in services().items() if "ports" in each}
-    assert published == {"gateway": ["127.0.0.1:8080:8080"]}
+    assert published == {"gateway": ["127.0.0.1:8080:8080"], "grafana": ["127.0.0.1:3000:3000"]}
+    assert services()["grafana"]["profiles"] == ["monitoring"]

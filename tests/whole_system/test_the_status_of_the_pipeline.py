@@ -1,0 +1,137 @@
+"""`projector status` against a real pipeline: what it tells, and what it says when something is wrong."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+
+import nats
+import pytest
+from eventually import eventually
+from running import Up, running
+from sale import book, open_slot
+
+from booking.embedded.nats_server import NatsServer
+from booking.events.subjects import ADVISORIES, STREAM
+
+
+async def status(up: Up, *arguments: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "projector.cli", "status", "--data-dir", str(up.data_dir)),
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        output, error = await process.communicate()
+    return process.returncode, output.decode(), error.decode()
+
+
+async def told(up: Up) -> dict:
+    return json.loads((await status(up, "--json"))[1])
+
+
+@pytest.fixture(scope="module")
+async def nats_elsewhere(tmp_path_factory):
+    """A NATS server that is not ours: `booking up` is told its address."""
+    async with NatsServer(tmp_path_factory.mktemp("nats") / "store", durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+async def up(tmp_path_factory, nats_elsewhere):
+    environ = {
+        "BOOKING_NATS_URL": nats_elsewhere.url,
+        "BOOKING_NATS_MONITORING_URL": nats_elsewhere.monitoring_url,
+    }
+    async with running(tmp_path_factory.mktemp("status") / "data", environ=environ) as up:
+        yield up
+
+
+async def test_every_stage_of_the_pipeline_is_told_at_one_look_also_with_a_nats_of_ones_own(up):
+    async with up.client() as client:
+        slot_id = await open_slot(client, capacity=5)
+        for _ in range(3):
+            await book(client, slot_id)
+    seen = await eventually(
+        lambda: _when(told(up), lambda t: [p["position"] for p in t["projectors"]] == [5]),
+        within_s=15,
+    )
+    assert seen["log"]["position"] == 5
+    stream = seen["jetstream"]["stream"]
+    assert (stream["first_seq"], stream["last_seq"], stream["messages"]) == (1, 5, 5)
+    assert stream["holes"] == 0
+    assert stream["consumers"][0]["delivered_seq"] == 5
+    assert seen["measures"]["relay_position"] == 5
+    assert seen["measures"]["relay_lag_events"] == 0
+    assert seen["measures"]["commands_per_batch"] >= 1
+    assert seen["nodes"][0]["applied"] == 5
+    assert seen["untold"] == []
+    assert seen["troubles"] == []
+
+
+async def test_a_table_for_people_names_every_stage(up):
+    code, table, _ = await status(up)
+    assert code == 0
+    for stage in ("log", "api", "relay", "stream", "consumer", "projector", "queries"):
+        assert stage in table
+
+
+async def test_watched_where_no_terminal_is_it_goes_on_in_plain_lines_until_it_is_stopped(up):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "projector.cli", "status", "--data-dir", str(up.data_dir)),
+        *("--watch", "--every", "0.2", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(20):
+        looks = [json.loads(await process.stdout.readline()) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 0
+    assert [look["log"]["position"] for look in looks] == [looks[0]["log"]["position"]] * 2
+
+
+async def test_what_the_server_says_about_the_stream_is_kept(up, nats_elsewhere):
+    client = await nats.connect(nats_elsewhere.url)
+    jetstream = client.jetstream()
+    kept = (await eventually(lambda: _info(jetstream, ADVISORIES), within_s=10)).state.messages
+    await jetstream.add_consumer(STREAM, durable_name="passing_by")
+    await jetstream.delete_consumer(STREAM, "passing_by")
+    await eventually(lambda: _when(_info(jetstream, ADVISORIES), lambda i: i.state.messages > kept))
+    await client.close()
+    assert (await told(up))["jetstream"]["advisories"] > kept
+
+
+async def test_a_projector_that_is_paused_is_named_and_the_exit_code_says_so(up):
+    (pid,) = [pid for pid, command in up.family().items() if "projector.cli run" in command]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        seen = await eventually(lambda: _when(told(up), lambda t: t["troubles"]), within_s=30)
+        assert "has heard nothing for" in " ".join(seen["troubles"])
+        assert (await status(up))[0] == 1
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await eventually(lambda: _when(told(up), lambda t: not t["troubles"]), within_s=15)
+
+
+async def test_a_source_that_tells_nothing_is_unknown_and_not_well(up):
+    _, table, _ = await status(up, "--nats-monitoring-url", "http://127.0.0.1:1")
+    assert "? http://127.0.0.1:1/varz does not answer" in table
+
+
+async def test_without_queries_to_ask_it_says_what_to_start(up):
+    code, _, error = await status(up, "--url", "http://127.0.0.1:1")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "is it running there?" in error
+
+
+async def _when(looking, condition):
+    seen = await looking
+    return seen if seen is not None and condition(seen) else None
+
+
+async def _info(jetstream, stream):
+    try:
+        return await jetstream.stream_info(stream)
+    except nats.js.errors.NotFoundError:
+        return None
