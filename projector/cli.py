@@ -1,4 +1,4 @@
-"""The command line of the read side: `projector run`, `projector api`, `projector status`.
+"""The command line of the read side: what runs, what shows, and what an operator mends with.
 
 Imports stand inside the commands, so help appears at once. A mistake of the user is one sentence on
 standard error and exit code 2.
@@ -6,19 +6,13 @@ standard error and exit code 2.
 # ruff: noqa: D301  click's mark for "do not wrap" is a backspace
 
 import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable
 
 import rich_click as click
 
 from booking.edge.failures import Misconfigured
-
-data_dir_option = click.option(
-    "--data-dir",
-    metavar="DIR",
-    help="Where a running `booking up` keeps its run.json (BOOKING_DATA_DIR, default .booking).",
-)
+from projector.invocation import data_dir_option, environ_of, run_process
+from projector.rebuild.cli import rebuild
 
 
 def main() -> None:
@@ -44,6 +38,7 @@ def projector() -> None:
     projector run        fold the event log into the read model
     projector api        answer queries, each with its age
     projector status     how far everybody is
+    projector rebuild    fold everything anew, while it is read
     """
 
 
@@ -62,9 +57,9 @@ def run(data_dir: str | None) -> int:
         from projector.process import run
         from projector.settings import load_settings
 
-        await run(load_settings(_environ(data_dir)), stop)
+        await run(load_settings(environ_of(data_dir)), stop)
 
-    return _run_process("projector", work)
+    return run_process("projector", work)
 
 
 @projector.command()
@@ -80,9 +75,9 @@ def api(data_dir: str | None) -> int:
         from projector.app import serve_queries
         from projector.settings import load_settings
 
-        await serve_queries(load_settings(_environ(data_dir)), stop)
+        await serve_queries(load_settings(environ_of(data_dir)), stop)
 
-    return _run_process("queries", work)
+    return run_process("queries", work)
 
 
 @projector.command()
@@ -133,7 +128,7 @@ def status(
     from projector.status import show, sources
 
     at = sources(
-        _environ(data_dir),
+        environ_of(data_dir),
         url=url,
         key=key,
         monitoring_url=nats_monitoring_url,
@@ -142,18 +137,7 @@ def status(
     return show(at, every_s=every_s if watch else None, as_json=as_json)
 
 
-def _environ(data_dir: str | None) -> dict[str, str]:
-    """The environment without empty variables (compose writes `${X:-}`), and the option."""
-    environ = {name: value for name, value in os.environ.items() if value.strip()}
-    return environ | ({"BOOKING_DATA_DIR": data_dir} if data_dir else {})
-
-
-def _run_process(name: str, work: Callable[[asyncio.Event], Awaitable[None]]) -> int:
-    from booking.edge import logging
-    from booking.edge.process import run
-
-    logging.configure(name)
-    return run(work)
+projector.add_command(rebuild)
 
 
 if __name__ == "__main__":
