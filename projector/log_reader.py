@@ -41,6 +41,23 @@ async def read_head(log: asyncpg.Pool, *, timeout_s: float = 2.0) -> LogHead:
     return LogHead(epoch=row["epoch"], position=row["position"], at=row["at"])
 
 
+# Head and event are of one snapshot, so a log that was put back is told from one that has grown.
+READ_HEAD_BESIDE = """
+SELECT head.epoch, head.position, transaction_timestamp() AS at, event.event_id
+FROM published.head AS head LEFT JOIN published.events AS event ON event.position = $1
+"""
+
+
+async def read_head_beside(
+    log: asyncpg.Pool, position: int, *, timeout_s: float = 2.0
+) -> tuple[LogHead, UUID | None]:
+    """The log's head, and which event the log holds at a position; None when it holds none there."""
+    row = await log.fetchrow(READ_HEAD_BESIDE, position, timeout=timeout_s)
+    assert row is not None, "the first migration makes the one row of the log's head"  # noqa: S101
+    head = LogHead(epoch=row["epoch"], position=row["position"], at=row["at"])
+    return head, row["event_id"]
+
+
 READ_MARK = """
 SELECT last_line_removed FROM published.head
 """
@@ -76,6 +93,44 @@ async def read_payloads_at(
     """The events at some positions, oldest first; fewer than asked for when the log ends before."""
     rows = await log.fetch(READ_EVENTS_AT, positions, timeout=timeout_s)
     return [payload(LogRow(**row), epoch) for row in rows]
+
+
+class Letter(Struct, frozen=True, kw_only=True):
+    """An event as the log's columns tell it, whatever its payload says."""
+
+    position: int
+    event_id: UUID
+    type: str
+    schema: int
+    recorded_at: datetime
+    booking_id: UUID | None
+    slot_ids: list[UUID]
+    payload: str
+
+
+READ_LETTER = f"""
+SELECT {LOG_COLUMNS}, slot_ids FROM published.events WHERE position = $1
+"""
+
+
+async def read_letter(log: asyncpg.Pool, position: int, *, epoch: UUID) -> Letter | None:
+    """The event at a position, not decoded; None when the log does not reach that far."""
+    row = await log.fetchrow(READ_LETTER, position, timeout=2.0)
+    if row is None:
+        return None
+    columns = dict(row)
+    slot_ids = columns.pop("slot_ids")
+    event = LogRow(**columns)
+    return Letter(
+        position=event.position,
+        event_id=event.event_id,
+        type=event.type,
+        schema=event.schema,
+        recorded_at=event.recorded_at,
+        booking_id=event.booking_id,
+        slot_ids=slot_ids,
+        payload=payload(event, epoch).decode(),
+    )
 
 
 READ_EVENT_ID = """

@@ -5,6 +5,8 @@ was published while disconnected to send it later; none of that suits messages t
 read model stands *now*.
 """
 
+from collections.abc import Callable
+
 from nats.aio.client import Client
 
 
@@ -12,9 +14,17 @@ async def _say_nothing(_: Exception) -> None:
     """The caller notices by silence; the driver would log every retry."""
 
 
-async def connect(url: str, *, name: str) -> Client:
-    """A connection that keeps trying; returns when it stands, so give it to a task of its own."""
+async def connect(url: str, *, name: str, reconnected: Callable[[], None] | None = None) -> Client:
+    """A connection that keeps trying; returns when it stands, so give it to a task of its own.
+
+    `reconnected` is called whenever it was lost and stands again.
+    """
     client = Client()
+
+    async def stands_again() -> None:
+        if reconnected is not None:
+            reconnected()
+
     try:
         await client.connect(
             url,
@@ -25,6 +35,7 @@ async def connect(url: str, *, name: str) -> Client:
             max_outstanding_pings=2,
             pending_size=0,
             error_cb=_say_nothing,
+            reconnected_cb=stands_again,
         )
     except BaseException:
         await client.close()  # cancelled half-way, it would leave its socket open

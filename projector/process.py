@@ -4,22 +4,31 @@ Everything is wired by hand and closed in the opposite order; nothing below know
 """
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
 
-from booking.edge.database import DatabaseClock
+from booking.edge.database import DatabaseClock, NoDatabaseTime
 from booking.edge.ending import end
 from booking.edge.metrics_listener import serve_metrics
 from projector.consumer.due import Due
 from projector.consumer.intake import Intake
 from projector.consumer.metrics import ConsumerMetrics
-from projector.consumer.projector import Projector
+from projector.consumer.projector import TAKE_OVER_S, Projector
 from projector.consumer.report import report_forever
+from projector.consumer.silence import Silence, Source
 from projector.consumer.stream import Stream
 from projector.settings import Settings
-from projector.start import metrics_socket, open_log, open_read_model, process_name, refuse_unfit
+from projector.start import (
+    choose_guard,
+    metrics_socket,
+    open_log,
+    open_read_model,
+    process_name,
+    refuse_unfit,
+)
 
 ROLE = "projector_writer"
 STATEMENT_TIMEOUT_MS = 10_000
@@ -61,11 +70,39 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         lag = timedelta(milliseconds=settings.injected_lag_ms)
         if lag:
             _log.warning("lag_is_injected", lag_ms=settings.injected_lag_ms)
+        guard = choose_guard(settings)
         metrics = ConsumerMetrics()
-        stream = Stream(settings.nats_url, name=name, start_after=lambda: intake.taken)
-        intake = Intake(log, stream, Due(lag, clock.now_at_least))
+        poll_s = settings.poll_ms / 1000
+        # Whoever reads by number alone, in the laboratory, polls as such readers do.
+        polls = settings.sync == "polling" or not guard.no_hole
+        stream: Source = (
+            Silence()
+            if polls
+            else Stream(
+                settings.nats_url, name=name, start_after=lambda: intake.taken, metrics=metrics
+            )
+        )
+        intake = Intake(
+            log,
+            stream,
+            Due(lag, clock.now_at_least),
+            metrics,
+            poll_s=poll_s if polls else None,
+            guard=guard,
+        )
         projector = Projector(
-            read_model=read_model, log=log, stream=stream, intake=intake, metrics=metrics
+            read_model=read_model,
+            log=log,
+            stream=stream,
+            intake=intake,
+            metrics=metrics,
+            guard=guard,
+            take_over_s=max(TAKE_OVER_S, 2 * poll_s) if polls else TAKE_OVER_S,
+        )
+        metrics.ask_when_scraped(
+            behind=lambda: projector.behind,
+            lag_s=lambda: _lag_s(projector, clock),
+            active=lambda: projector.state in ("running", "behind"),
         )
 
         async def missing() -> list[str]:
@@ -88,3 +125,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ]
             await projector.run(stop)
             await end(*beside)
+
+
+def _lag_s(projector: Projector, clock: DatabaseClock) -> float:
+    """How old the read model is at most; NaN while that cannot be told."""
+    if projector.checkpoint is None or projector.checkpoint.as_of is None:
+        return math.nan
+    try:
+        return max(0.0, (clock.now_at_most() - projector.checkpoint.as_of).total_seconds())
+    except NoDatabaseTime:
+        return math.nan

@@ -7,12 +7,13 @@ reader; a new *meaning* is a new `schema` number with an upcaster.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from msgspec import Struct, json
+from msgspec import Struct, convert, json
 
 from booking.events.envelope import Event
+from booking.events.upcasters import schema_now, upcast
 
 BookingState = Literal["held", "confirmed", "released", "expired", "cancelled"]
 
@@ -123,13 +124,20 @@ FACTS: Mapping[str, type[Struct]] = {
 }
 
 _DECODERS = {name: json.Decoder(kind) for name, kind in FACTS.items()}
+_SCHEMAS = {name: schema_now(name) for name in FACTS}
 
 
 def fact(event: Event) -> Struct | None:
-    """The decoded data of an event, or None when its type is not known here.
+    """The decoded data of an event in today's words, or None when its type is not known here.
 
     Raises:
         msgspec.ValidationError: the type is known and the data is not what it promises.
+        NewerSchema: the type is known, its schema is not.
     """
     decoder = _DECODERS.get(event.type)
-    return None if decoder is None else decoder.decode(event.data)
+    if decoder is None:
+        return None
+    if event.schema == _SCHEMAS[event.type]:
+        return decoder.decode(event.data)
+    data = upcast(event.type, event.schema, json.decode(event.data, type=dict[str, Any]))
+    return convert(data, FACTS[event.type])

@@ -13,8 +13,21 @@ import msgspec
 from booking.events.envelope import Event
 from booking.events.facts import fact
 from booking.events.messages import Heartbeat, SlotState
+from projector.guards import ALL_ON, Guard
 from projector.guards.checkpoint_compare_and_set import Checkpoint, Connection, move_checkpoint
-from projector.projections import IGNORED, PROJECTIONS, Changed, writes
+from projector.guards.dead_letters import SuspectSlots
+from projector.guards.unguarded import (
+    COUNTED,
+    claim_now,
+    move_checkpoint_blindly,
+    without_version_gate,
+)
+from projector.projections import IGNORED, THE_PRODUCTS, Changed, Table, writes
+
+OWN_FAULTS = (msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError)
+"""What folding raises because of what the event says, and will raise again."""
+UNWRITABLE = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What the database says of a value; all else (away, busy, out of room) is no event's fault."""
 
 
 class Poison(Exception):
@@ -23,6 +36,7 @@ class Poison(Exception):
     def __init__(self, position: int, cause: Exception) -> None:
         super().__init__(f"the event at position {position} cannot be taken in: {cause}")
         self.position = position
+        self.reason = f"{type(cause).__name__}: {cause}"
 
 
 class Folded(msgspec.Struct, kw_only=True):
@@ -33,24 +47,24 @@ class Folded(msgspec.Struct, kw_only=True):
     skipped: Counter[str]
 
 
-def fold(events: Sequence[Event]) -> Folded:
+def fold(events: Sequence[Event], of: Table = THE_PRODUCTS) -> Folded:
     """Fold as many events as can be, from the first on.
 
     Raises:
         Poison: the very first cannot be folded.
     """
-    changed, skipped = Changed(), Counter[str]()
+    changed, skipped = Changed(of), Counter[str]()
     for number, event in enumerate(events):
         try:
-            said = fact(event) if event.type in PROJECTIONS else None
+            said = fact(event) if changed.takes(event) else None
             if said is not None:
                 changed.fold(event, said)
             elif event.type not in IGNORED:
                 skipped[event.type] += 1
-        except (msgspec.MsgspecError, ValueError, TypeError) as error:
+        except OWN_FAULTS as error:
             if number == 0:
                 raise Poison(event.position, error) from error
-            return fold(events[:number])
+            return fold(events[:number], of)
     return Folded(events=events, changed=changed, skipped=skipped)
 
 
@@ -69,24 +83,27 @@ async def apply(
     events: Sequence[Event],
     *,
     heard: Heartbeat | None,
+    suspects: SuspectSlots,
+    guard: Guard = ALL_ON,
 ) -> Applied:
     """Apply a batch that continues `seen`, or the part of it before a poison event.
 
-    `heard` raises `as_of` if it promises nothing beyond what is applied.
+    `heard` raises `as_of` if it promises nothing beyond what is applied. `suspects` is kept by the
+    caller from batch to batch.
 
     Raises:
         CheckpointMoved: another projector was here; nothing was written.
         Poison: the first event cannot be applied; nothing was written.
     """
-    folded = fold(events)
+    folded = fold(events, THE_PRODUCTS if guard.newer_version_only else COUNTED)
     try:
-        return await _write(connection, seen, folded, heard=heard)
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+        return await _write(connection, seen, folded, heard=heard, suspects=suspects, guard=guard)
+    except UNWRITABLE as error:
         if len(folded.events) == 1:
             raise Poison(folded.events[0].position, error) from error
     # One of them cannot be written: halve until it stands first and alone.
     half = folded.events[: len(folded.events) // 2]
-    return await apply(connection, seen, half, heard=heard)
+    return await apply(connection, seen, half, heard=heard, suspects=suspects, guard=guard)
 
 
 async def _write(
@@ -95,21 +112,32 @@ async def _write(
     folded: Folded,
     *,
     heard: Heartbeat | None,
+    suspects: SuspectSlots,
+    guard: Guard,
 ) -> Applied:
     last = folded.events[-1]
+    if not guard.newer_version_only:  # nothing is in order
+        last = max(folded.events, key=lambda event: event.position)
     counts = heard is not None and last.position >= heard.position and heard.at > last.recorded_at
+    behind = not guard.newer_version_only and last.position <= seen.position
+    gated = guard.newer_version_only and guard.checkpoint_compare_and_set
+    move = move_checkpoint if guard.checkpoint_compare_and_set else move_checkpoint_blindly
     slots: list[SlotState] = []
     async with connection.transaction():
-        moved = await move_checkpoint(
+        moved = await move(
             connection,
             seen,
-            position=last.position,
-            event_id=last.event_id,
+            position=seen.position if behind else last.position,
+            event_id=seen.event_id if behind else last.event_id,
             as_of=heard.at if heard and counts else last.recorded_at,
             state=seen.state,
         )
         for write in writes(folded.changed):
-            rows = await connection.fetch(write.sql, *write.parameters)
+            sql = write.sql if gated else without_version_gate(write.sql)
+            rows = await connection.fetch(sql, *write.parameters)
             if write.slots:
                 slots += [SlotState(**row) for row in rows]
+        moved = await suspects.overtaken(connection, moved, (slot.slot_id for slot in slots))
+        if not guard.watermark:
+            moved = await claim_now(connection, moved)
     return Applied(checkpoint=moved, events=len(folded.events), slots=slots, skipped=folded.skipped)

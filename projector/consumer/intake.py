@@ -2,12 +2,14 @@
 
 One number decides the source: up to `known_head` the log is read, beyond it the stream is awaited.
 Starting late, a jump, a message that cannot be what the log holds, and a stream that promises or
-says nothing all do the same thing: they raise `known_head`.
+says nothing all do the same thing: they raise `known_head`. Polling is no other way: it is a stream
+that never says anything, and a log that is asked all the time.
 """
 
 import asyncio
 import time
 from collections import deque
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -17,9 +19,13 @@ import structlog
 from booking.events.envelope import Event, decode
 from booking.events.messages import Heartbeat
 from projector.consumer.due import Due
+from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.order import take_in_order
-from projector.consumer.stream import ARRIVED_MAX, HEARTBEATS_MAX, Stream
-from projector.log_reader import LogHead, read_head, read_payloads
+from projector.consumer.silence import Source
+from projector.consumer.stream import ARRIVED_MAX, HEARTBEATS_MAX
+from projector.guards import ALL_ON, Guard
+from projector.guards.unguarded import last_visible_position, take_as_it_comes
+from projector.log_reader import LogHead, read_head_beside, read_payloads
 
 BATCH_MAX = 1000
 """Events per transaction: large enough to keep up, small enough to be read within a moment."""
@@ -41,26 +47,44 @@ class Unreadable(Exception):
     def __init__(self, position: int, cause: Exception) -> None:
         super().__init__(str(cause))
         self.position = position
+        self.reason = f"{type(cause).__name__}: {cause}"
 
 
 class Intake:
     """Events ready to be applied, and the heartbeats that say how far their reader has heard."""
 
-    def __init__(self, log: asyncpg.Pool, stream: Stream, due: Due) -> None:
+    def __init__(
+        self,
+        log: asyncpg.Pool,
+        stream: Source,
+        due: Due,
+        metrics: ConsumerMetrics,
+        *,
+        poll_s: float | None = None,
+        guard: Guard = ALL_ON,
+    ) -> None:
+        """With `poll_s` the log is asked so long after it was asked last, else when all is silent."""
         self.taken = 0  # the last position made ready
         self.known_head = 0
         self.from_log = 0  # events read from the log since the process began
         self._log = log
         self._stream = stream
         self._due = due
+        self._metrics = metrics
+        self._poll_s = poll_s
+        self._guard = guard
+        self._taken_id: UUID | None = None
+        self._unreadable: Unreadable | None = None  # what comes after those that are ready
+        self._asked_at = 0.0
         self._epoch = UUID(int=0)
         self._ready: deque[Event] = deque()
         self._heartbeats: deque[Heartbeat] = deque(maxlen=HEARTBEATS_MAX)
         self._news_at = 0.0
 
-    def begin(self, epoch: UUID, *, after: int, head: LogHead) -> None:
-        """Forget what was collected and continue after a position of an epoch."""
+    def begin(self, epoch: UUID, *, after: int, event_id: UUID | None, head: LogHead) -> None:
+        """Forget what was collected and continue after an event of an epoch."""
         self._epoch, self.taken, self.known_head = epoch, after, head.position
+        self._taken_id, self._unreadable = event_id, None
         self._news_at = time.monotonic()
         self._ready.clear()
         self._stream.arrived.clear()
@@ -73,27 +97,37 @@ class Intake:
         Raises:
             Contradicted: a newer epoch has begun, or the log is not what it was.
             Unreadable: the next event cannot be read even from the log, and nothing else is ready.
+                It is raised until `pass_over`.
         """
         self._listen()
         if len(self._ready) >= ARRIVED_MAX:
             return
-        if self.taken < self.known_head:
+        if self._unreadable is not None:
+            if not self._ready:
+                raise self._unreadable
+        elif self.taken < self.known_head:
             await self._collect_from_log()
-            return
+        else:
+            self._collect_from_stream()
+
+    def _collect_from_stream(self) -> None:
         self._stream.wanted.set()
-        run, missing_up_to = take_in_order(self._stream.arrived, after=self.taken, limit=BATCH_MAX)
-        for position, payload in run:
+        take = take_in_order if self._guard.newer_version_only else take_as_it_comes
+        run = take(self._stream.arrived, after=self.taken, limit=BATCH_MAX)
+        self._metrics.repeated.inc(run.repeats)
+        for position, payload in run.arrivals:
             event = self._decode(position, payload)
             if event is None:  # not what the log says; read it there
+                self._metrics.refused.inc()
                 self.known_head = position
                 return
-            self._ready.append(event)
-            self.taken = position
-        if run:
+            self._took(event)
+        if run.arrivals:
             self._news_at = time.monotonic()
-        elif missing_up_to is not None:
-            _log.info("gap_filled_from_log", after=self.taken, up_to=missing_up_to)
-            self.known_head = missing_up_to
+        elif run.missing_up_to is not None:
+            _log.info("gap_filled_from_log", after=self.taken, up_to=run.missing_up_to)
+            self._metrics.gaps.inc()
+            self.known_head = run.missing_up_to
 
     def take_due(self) -> list[Event]:
         """The next events that may be known, at most a batch."""
@@ -102,9 +136,26 @@ class Intake:
             batch.append(self._ready.popleft())
         return batch
 
+    async def until_due(self, at: datetime) -> None:
+        """Wait until what happened at a moment may be known."""
+        while wait_s := self._due.wait_s(at):  # noqa: ASYNC110  no event says that time has passed
+            await asyncio.sleep(wait_s)
+
     def put_back(self, events: list[Event]) -> None:
         """Events that were taken and not applied."""
         self._ready.extendleft(reversed(events))
+
+    def pass_over(self, position: int, event_id: UUID) -> None:
+        """Go on after an event that was put aside."""
+        self._unreadable = None
+        if position > self.taken:
+            self.taken, self._taken_id = position, event_id
+
+    def read_again(self, position: int) -> None:
+        """Ask the log what it says from a position on, whatever the stream said."""
+        self.known_head = max(self.known_head, self.taken)
+        self.taken, self._taken_id, self._unreadable = position - 1, None, None
+        self._ready.clear()
 
     def heard(self, position: int) -> Heartbeat | None:
         """The newest heartbeat that may be known and promises nothing beyond a position."""
@@ -118,19 +169,26 @@ class Intake:
         return newest
 
     async def wait(self, at_most_s: float) -> None:
-        """Until something arrives or becomes due; asks the log when all has been silent."""
-        if self.taken < self.known_head and len(self._ready) < ARRIVED_MAX:
-            return  # there is more to read at once
-        silent = time.monotonic() - self._news_at > SILENT_S
-        if silent:
-            self._ask(await read_head(self._log))
+        """Until something arrives or becomes due; asks the log when it is time to."""
         self._stream.something.clear()
+        full = len(self._ready) >= ARRIVED_MAX or self._unreadable is not None
+        if self.taken < self.known_head and not full:
+            return  # there is more to read at once
+        now = time.monotonic()
+        silent = now - self._news_at > SILENT_S
+        if self._poll_s is not None or silent:
+            ask_in_s = self._asked_at + (self._poll_s or ASK_S) - now
+            if ask_in_s <= 0:
+                self._asked_at = now
+                await self._ask()
+                return
+            at_most_s = min(at_most_s, ask_in_s)
         if self._ready:
             at_most_s = min(at_most_s, self._due.wait_s(self._ready[0].recorded_at))
         elif self._heartbeats and self._heartbeats[0].position <= self.taken:
             at_most_s = min(at_most_s, self._due.wait_s(self._heartbeats[0].at))
         try:
-            async with asyncio.timeout(min(at_most_s, ASK_S) if silent else at_most_s):
+            async with asyncio.timeout(at_most_s):
                 await self._stream.something.wait()
         except TimeoutError:
             return
@@ -138,8 +196,17 @@ class Intake:
     def _may_be_known(self, event: Event) -> bool:
         return not self._due.wait_s(event.recorded_at)
 
-    def _ask(self, head: LogHead) -> None:
-        """The log's own word stands in for the heartbeat that did not come."""
+    async def _ask(self) -> None:
+        """The log's own word stands in for the heartbeat that did not come.
+
+        Raises:
+            Contradicted: a newer epoch has begun, or the log no longer holds what was taken from it.
+        """
+        if not self._guard.no_hole:
+            self.known_head = await last_visible_position(self._log)
+        head, event_id = await read_head_beside(self._log, self.taken)
+        if self._taken_id not in (None, event_id):
+            raise Contradicted(f"the log holds another event at position {self.taken}")
         if self._is_ours(head.epoch):
             self.known_head = max(self.known_head, head.position)
             self._heartbeats.append(Heartbeat(epoch=head.epoch, position=head.position, at=head.at))
@@ -161,20 +228,24 @@ class Intake:
             after=self.taken,
             limit=min(BATCH_MAX, self.known_head - self.taken),
         )
-        if not page:
+        if not page and self._guard.no_hole:
             raise Contradicted(f"the log ends at {self.taken}, {self.known_head} was promised")
         for position, payload in page:
-            if position != self.taken + 1:
+            if position != self.taken + 1 and self._guard.no_hole:
                 raise Contradicted(f"the log goes from {self.taken} to {position}")
             try:
-                self._ready.append(decode(payload))
+                self._took(decode(payload))
             except msgspec.DecodeError as error:
-                if self._ready:
-                    return  # what stands before it is applied first; it is met again
-                raise Unreadable(position, error) from error
-            self.taken = position
+                self._unreadable = Unreadable(position, error)
+                break
             self.from_log += 1
+            self._metrics.from_log.inc()
         self._news_at = time.monotonic()
+
+    def _took(self, event: Event) -> None:
+        self._ready.append(event)
+        if event.position > self.taken:
+            self.taken, self._taken_id = event.position, event.event_id
 
     def _decode(self, position: int, payload: bytes) -> Event | None:
         """A message of the stream, or None when it cannot be what the log holds there."""

@@ -17,22 +17,28 @@ class Arrival(NamedTuple):
 
 
 class Run(NamedTuple):
-    """An unbroken run of events, and, when nothing could be taken, up to where the log must fill in."""
+    """An unbroken run of events.
+
+    When nothing could be taken: up to where the log must fill in. `repeats` were there already.
+    """
 
     arrivals: list[Arrival]
     missing_up_to: int | None
+    repeats: int = 0
 
 
 def take_in_order(arrived: deque[Arrival], *, after: int, limit: int) -> Run:
     """Take from the left of `arrived` what continues `after`; leave what lies beyond a jump."""
     run: list[Arrival] = []
+    repeats = 0
     while arrived and len(run) < limit:
         position = arrived[0].position
         if position <= after:
             arrived.popleft()
+            repeats += 1
         elif position == after + 1:
             run.append(arrived.popleft())
             after = position
         else:
-            return Run(run, None if run else position - 1)
-    return Run(run, None)
+            return Run(run, None if run else position - 1, repeats)
+    return Run(run, None, repeats)

@@ -7,7 +7,7 @@ import asyncpg
 import structlog
 
 from projector.consumer.projector import Projector
-from projector.consumer.stream import Stream
+from projector.consumer.silence import Source
 from projector.guards.checkpoint_compare_and_set import Checkpoint
 from projector.queries.report_projector import report_projector
 
@@ -17,7 +17,7 @@ _log = structlog.get_logger(__name__)
 
 
 async def report_forever(
-    read_model: asyncpg.Pool, *, name: str, projector: Projector, stream: Stream
+    read_model: asyncpg.Pool, *, name: str, projector: Projector, stream: Source
 ) -> None:
     """Write the row until cancelled; a database that is away is tried again."""
     while True:

@@ -20,6 +20,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from booking.events.messages import Heartbeat
 from booking.events.subjects import LOG_HEAD, STREAM
+from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.order import Arrival
 from projector.nats_connection import connect
 
@@ -43,11 +44,13 @@ class ConsumerGone(Exception):
 class Stream:
     """Fills `arrived` and `heartbeats` and sets `something` whenever there is more.
 
-    `start_after` tells where a new consumer continues; none is made before `wanted` is set, so that
-    what is read from the log is not sent a second time.
+    `start_after` tells where a new consumer continues. There is one only while `wanted` is set: what
+    is read from the log is not sent a second time, and who stands by costs the broker nothing.
     """
 
-    def __init__(self, url: str, *, name: str, start_after: Callable[[], int]) -> None:
+    def __init__(
+        self, url: str, *, name: str, start_after: Callable[[], int], metrics: ConsumerMetrics
+    ) -> None:
         self.arrived: deque[Arrival] = deque()
         self.heartbeats: deque[Heartbeat] = deque(maxlen=HEARTBEATS_MAX)
         self.something = asyncio.Event()
@@ -56,6 +59,7 @@ class Stream:
         self._url = url
         self._name = name
         self._start_after = start_after
+        self._metrics = metrics
         self._outstanding = 0
         self._ended: Exception | None = None
         self._pull_on = asyncio.Event()
@@ -73,11 +77,13 @@ class Stream:
 
     async def run(self) -> None:
         """Keep consuming until cancelled, whatever happens to the broker."""
-        self.client = await connect(self._url, name=self._name)
+        self.client = await connect(
+            self._url, name=self._name, reconnected=self._metrics.reconnects.inc
+        )
         try:
             await self.client.subscribe(LOG_HEAD, cb=self._hear)
-            await self.wanted.wait()
             while True:
+                await self.wanted.wait()
                 try:
                     await self._consume(self.client)
                 except (
@@ -100,7 +106,7 @@ class Stream:
             self.something.set()
 
     async def _consume(self, client: Client) -> None:
-        """One ephemeral consumer, until it ends."""
+        """One ephemeral consumer, until it ends or nothing is wanted."""
         consumer = await client.jetstream(timeout=2.0).add_consumer(
             STREAM,
             config=ConsumerConfig(
@@ -111,6 +117,7 @@ class Stream:
                 inactive_threshold=30,
             ),
         )
+        self._metrics.consumers.inc()
         self._outstanding, self._ended = 0, None
         inbox = client.new_inbox()
         pulls = await client.subscribe(inbox, cb=self._take)
@@ -119,7 +126,7 @@ class Stream:
         )
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer.name}"
         try:
-            while self._ended is None:
+            while self._ended is None and self.wanted.is_set():
                 self._pull_on.clear()
                 if self._outstanding <= PULL // 2 and len(self.arrived) < ARRIVED_MAX:
                     await client.publish(subject, request, reply=inbox)
@@ -131,7 +138,8 @@ class Stream:
                     await asyncio.wait_for(self._pull_on.wait(), SILENT_S)
                 except TimeoutError:
                     raise ConsumerGone("silent for longer than its idle heartbeat") from None
-            raise self._ended
+            if self._ended is not None:
+                raise self._ended
         finally:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await pulls.unsubscribe()

@@ -3,6 +3,7 @@
 * `newer_version_only` - an older or repeated event changes nothing
 * `checkpoint_compare_and_set` - rows and checkpoint move together, and only from where they stood
 * `one_epoch_only` - rows of one history never gate the rows of another
+* `dead_letters` - what cannot be taken in is kept, and what it concerned is suspect
 * `unguarded` - what happens without them, for the laboratory
 
 The product has every guard on. PROJECTOR_GUARD names a variant that goes without one, to show what
@@ -38,8 +39,10 @@ class Guard(Struct, frozen=True, kw_only=True):
     """Queries read the read model; without, the write side's tables."""
 
 
+ALL_ON = Guard()
+
 GUARDS: Mapping[str, Guard] = {
-    THE_PRODUCTS: Guard(),
+    THE_PRODUCTS: ALL_ON,
     "last_arrival_wins": Guard(newer_version_only=False),
     "poll_by_id": Guard(no_hole=False),
     "no_watermark": Guard(watermark=False),

@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 from msgspec import Struct
+from msgspec.structs import replace
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 ViewState = Literal["running", "rebuilding"]
@@ -89,3 +90,14 @@ async def move_checkpoint(
         generation=row["generation"],
         state=state,
     )
+
+
+BEGIN_GENERATION = """
+UPDATE read_model.checkpoint SET generation = generation + 1 RETURNING generation
+"""
+
+
+async def begin_generation(connection: Connection, now: Checkpoint) -> Checkpoint:
+    """Let go of all rows held in memory; in the transaction that moved the checkpoint to `now`."""
+    generation = await connection.fetchval(BEGIN_GENERATION)
+    return replace(now, generation=generation)

@@ -7,6 +7,7 @@ version does not know at all is counted and skipped.
 """
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -38,28 +39,48 @@ TABLES: tuple[str, ...] = (
 IGNORED: frozenset[str] = frozenset()
 """Event types that deliberately change no read model."""
 
-_TYPES = {event_type for model in READ_MODELS for event_type in model.FOLDS}
 
-PROJECTIONS: Mapping[str, tuple[tuple[int, Fold], ...]] = {
-    event_type: tuple(
-        (number, model.FOLDS[event_type])
-        for number, model in enumerate(READ_MODELS)
-        if event_type in model.FOLDS
+class Table(NamedTuple):
+    """Read models, and for each event type which of them take it (by their place) and how."""
+
+    read_models: tuple[type[ReadModel], ...]
+    projections: Mapping[str, tuple[tuple[int, Fold], ...]]
+
+
+def table(read_models: tuple[type[ReadModel], ...]) -> Table:
+    """The read models with what each event type means to them."""
+    types = {event_type for model in read_models for event_type in model.FOLDS}
+    return Table(
+        read_models,
+        {
+            event_type: tuple(
+                (number, model.FOLDS[event_type])
+                for number, model in enumerate(read_models)
+                if event_type in model.FOLDS
+            )
+            for event_type in types
+        },
     )
-    for event_type in _TYPES
-}
-"""For each event type: which read models take it, by their place in the table, and how."""
+
+
+THE_PRODUCTS = table(READ_MODELS)
+PROJECTIONS = THE_PRODUCTS.projections
 
 
 class Changed:
     """Everything a batch changes."""
 
-    def __init__(self) -> None:
-        self.read_models = [model() for model in READ_MODELS]
+    def __init__(self, of: Table = THE_PRODUCTS) -> None:
+        self.read_models = [model() for model in of.read_models]
+        self._projections = of.projections
+
+    def takes(self, event: Event) -> bool:
+        """Whether some read model takes events of its type."""
+        return event.type in self._projections
 
     def fold(self, event: Event, fact: Struct) -> None:
         """Take in one event with its decoded data; events come in the order of the log."""
-        for number, fold in PROJECTIONS[event.type]:
+        for number, fold in self._projections[event.type]:
             fold(self.read_models[number], event, fact)
 
 
@@ -74,8 +95,11 @@ __all__ = [
     "PROJECTIONS",
     "READ_MODELS",
     "TABLES",
+    "THE_PRODUCTS",
     "Changed",
     "ReadModel",
+    "Table",
     "Write",
+    "table",
     "writes",
 ]

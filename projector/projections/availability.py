@@ -14,7 +14,7 @@ from booking.events.facts import SlotOpened
 from projector.guards.newer_version_only import newer_version_only
 from projector.projections.read_model import Fold, ReadModel, Write
 
-_WHOLE_SLOT = """s.slot_id, s.resource_id, s.starts_at, s.ends_at, s.state, s.capacity,
+WHOLE_SLOT = """s.slot_id, s.resource_id, s.starts_at, s.ends_at, s.state, s.capacity,
     s.overbooking_units, s.held, s.confirmed, s.remaining, s.version"""
 
 OPEN_SLOTS = f"""
@@ -27,7 +27,7 @@ SET state = excluded.state, capacity = excluded.capacity,
     overbooking_units = excluded.overbooking_units, held = excluded.held,
     confirmed = excluded.confirmed, version = excluded.version
 WHERE {newer_version_only("s", "excluded")}
-RETURNING {_WHOLE_SLOT}
+RETURNING {WHOLE_SLOT}
 """
 
 CHANGE_SLOTS = f"""
@@ -37,7 +37,7 @@ SET state = n.state, capacity = n.capacity, overbooking_units = n.overbooking_un
 FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::int[], $6::int[], $7::bigint[])
     AS n(slot_id, state, capacity, overbooking_units, held, confirmed, version)
 WHERE s.slot_id = n.slot_id AND {newer_version_only("s", "n")}
-RETURNING {_WHOLE_SLOT}
+RETURNING {WHOLE_SLOT}
 """
 
 

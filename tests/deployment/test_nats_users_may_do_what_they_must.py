@@ -17,6 +17,7 @@ from booking.events.subjects import AVAILABILITY_CHANGES, LOG_HEAD, STREAM, WAKE
 from booking.relay.connect_nats import NatsUnreachable, connected_to_nats
 from booking.relay.publish import publish
 from booking.relay.stream import create, inspect, recreate
+from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.stream import Stream
 
 EPOCH = UUID("0197f0c0-0000-7000-8000-000000000001")
@@ -106,7 +107,12 @@ async def test_the_projector_reads_the_stream_and_the_heartbeat_and_publishes_it
     async with connected("booking-relay", address) as (relay, _):
         await recreate(relay.jetstream(), EPOCH, head=0)
         await publish(relay, EPOCH, [ROW])
-        stream = Stream(url_of("projector", address), name="projector", start_after=lambda: 0)
+        stream = Stream(
+            url_of("projector", address),
+            name="projector",
+            start_after=lambda: 0,
+            metrics=ConsumerMetrics(),
+        )
         stream.wanted.set()
         running = asyncio.create_task(stream.run())
         try:

@@ -18,8 +18,10 @@ from projector.guards.checkpoint_compare_and_set import (
     move_checkpoint,
     read_checkpoint,
 )
+from projector.guards.dead_letters import SuspectSlots
 from projector.guards.one_epoch_only import begin_epoch
 from projector.log_reader import read_payloads
+from projector.projections import TABLES
 
 REMAINING = "SELECT remaining FROM read_model.slot WHERE slot_id = $1"
 
@@ -67,7 +69,9 @@ async def test_a_booked_place_is_no_longer_offered_and_a_cancelled_one_is_again(
     assert await owner.fetchval(REMAINING, slot_id) == 3
 
 
-async def test_what_was_recorded_before_it_began_comes_from_the_log(log, owner, writer, stream):
+async def test_what_was_recorded_while_none_ran_comes_from_the_log(log, owner, writer, stream):
+    async with projecting(writer, stream.url):
+        pass
     await a_busy_day(log)
     await stream.delete()
     await stream.create(first_seq=log.position + 1)  # a stream that keeps nothing old
@@ -110,14 +114,18 @@ async def test_shuffled_and_repeated_events_end_in_the_same_view(log, owner, wri
 
     async def project(batch_max: int) -> dict:
         async with writer.acquire() as connection:
+            for table in TABLES:
+                await connection.execute(f"DELETE FROM read_model.{table}")
             at = await begin_epoch(connection, await read_checkpoint(connection), uuid4())
             coming = deque(arrived)
             while at.position < log.position:
-                run, missing_up_to = take_in_order(coming, after=at.position, limit=batch_max)
+                run, missing_up_to, _ = take_in_order(coming, after=at.position, limit=batch_max)
                 if missing_up_to is not None:
                     run = [Arrival(*event) for event in events[at.position : missing_up_to]]
                 batch = [decode(payload) for _, payload in run]
-                at = (await apply(connection, at, batch, heard=None)).checkpoint
+                at = (
+                    await apply(connection, at, batch, heard=None, suspects=SuspectSlots())
+                ).checkpoint
         return await view(owner)
 
     one_by_one, at_once = await project(1), await project(1000)
@@ -132,9 +140,11 @@ async def test_an_older_event_changes_nothing(log, owner, writer):
     events = [decode(p) for _, p in await read_payloads(owner, epoch=epoch, after=0, limit=10)]
     async with writer.acquire() as connection:
         seen = await begin_epoch(connection, await read_checkpoint(connection), epoch)
-        at = (await apply(connection, seen, events, heard=None)).checkpoint
+        at = (await apply(connection, seen, events, heard=None, suspects=SuspectSlots())).checkpoint
         before = await view(owner)
-        again = await apply(connection, at, events[:1], heard=None)  # the checkpoint lets it pass
+        again = await apply(
+            connection, at, events[:1], heard=None, suspects=SuspectSlots()
+        )  # the checkpoint lets it pass
     assert again.slots == []
     assert await view(owner) == before
 
@@ -146,10 +156,10 @@ async def test_a_zombie_projector_cannot_write(log, owner, writer):
     events = [decode(p) for _, p in await read_payloads(owner, epoch=epoch, after=0, limit=10)]
     async with writer.acquire() as connection:
         seen = await begin_epoch(connection, await read_checkpoint(connection), epoch)
-        await apply(connection, seen, events, heard=None)
+        await apply(connection, seen, events, heard=None, suspects=SuspectSlots())
         after = await view(owner)
         with pytest.raises(CheckpointMoved):  # it woke up where it had fallen asleep
-            await apply(connection, seen, events, heard=None)
+            await apply(connection, seen, events, heard=None, suspects=SuspectSlots())
         with pytest.raises(CheckpointMoved):
             await move_checkpoint(
                 connection, seen, position=1, event_id=uuid4(), as_of=None, state="running"
@@ -169,20 +179,6 @@ async def test_of_two_projectors_one_works_and_the_other_stands_by(
             await at_position(owner, log.position)
     rows = await owner.fetchval("SELECT count(*) FROM read_model.slot")
     assert rows == log.position
-
-
-async def test_a_poison_event_stops_it_loudly_right_before(log, owner, stream, projector):
-    slot_id = await log.slot(capacity=9)
-    await log.append("HoldPlaced", '{"state":"held"}')  # not what its type promises
-    await log.hold(slot_id)
-    await stream.copy()
-
-    async def stopped() -> bool:
-        return projector.state == "stopped"
-
-    await eventually(stopped)
-    assert "position 2" in projector.stopped_because
-    assert await owner.fetchval("SELECT position FROM read_model.checkpoint") == 1
 
 
 async def test_unknown_types_are_skipped_and_unknown_members_ignored(log, owner, stream, projector):
@@ -209,7 +205,7 @@ async def test_a_new_epoch_folds_the_log_again_under_a_new_generation(
         return (now.position, now.state) == (1, "running") and now.epoch != before.epoch
 
     await eventually(begun_again)
-    assert (await read_checkpoint(owner)).generation == before.generation + 1
+    assert (await read_checkpoint(owner)).generation > before.generation
     assert await owner.fetchval("SELECT version FROM read_model.slot") == 1
     assert await owner.fetchval(REMAINING, slot_id) == 9
 
