@@ -5,6 +5,7 @@ ratio of two medians. A turn that lost or invented a booking measured nothing, s
 """
 
 from collections.abc import Sequence
+from math import inf
 from statistics import median
 
 from msgspec import Struct, structs
@@ -148,10 +149,15 @@ def find(wanted: Wanted, measured: Measured) -> Finding:
 def ratio(of: Sequence[float], to: Sequence[float]) -> Spread:
     """The ratio of two medians. Lowest and highest are those of neighbouring turns, or the extremes where one took more turns."""
     if len(of) == len(to):
-        pairs = [one / other for one, other in zip(of, to, strict=True)]
+        pairs = [_over(one, other) for one, other in zip(of, to, strict=True)]
     else:
-        pairs = [min(of) / max(to), max(of) / min(to)]
-    return Spread(median=median(of) / median(to), lowest=min(pairs), highest=max(pairs))
+        pairs = [_over(min(of), max(to)), _over(max(of), min(to))]
+    return Spread(median=_over(median(of), median(to)), lowest=min(pairs), highest=max(pairs))
+
+
+def _over(one: float, other: float) -> float:
+    """A guard may sell nothing in a short turn; whatever sold something is endlessly faster."""
+    return one / other if other else inf
 
 
 def _strays(measured: Measured) -> list[str]:

@@ -28,7 +28,7 @@ WANTED = [
         against=WITHOUT,
         at_least=0.8,
     ),
-    Wanted(says="the same in its last turn", arm=LAST, against=WITHOUT, at_least=0.8),
+    Wanted(says="the same in its last turn", arm=LAST, against=WITHOUT),
 ]
 TURNS = 6
 """The sale beside the snapshot is looked at in pieces, to see whether it gets slower."""
