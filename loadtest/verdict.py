@@ -4,7 +4,7 @@
 however well the guard did; that has its own exit code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -28,7 +28,7 @@ class Witness(Struct, frozen=True, kw_only=True):
     """
 
     story: str
-    facts: dict[str, Fact]
+    facts: Mapping[str, Fact]
     size: float = 0.0
 
     @property

@@ -1,1 +1,17 @@
-"""The menu of checkers: pure functions from a history to a judgement with witnesses."""
+"""The menu of checkers: pure functions from a history and the log to a judgement with witnesses.
+
+* `no_overbooking` - no unit is sold twice
+* `integrity` - the log agrees with itself and with the answers
+* `real_time_order` - commands are decided in an order that agrees with real time
+* `honest_refusals` - who was refused could not have had it
+* `honest_reads` - what is shown was true, and no older than promised
+* `read_your_writes`, `monotonic_reads`, `writes_follow_reads` - what one person sees
+* `conservation` - counters are the sums of bookings; all lines or none
+* `one_booking_per_intent` - tried often, done once
+* `ownership` - one owner at a time
+* `dense_numbers` - positions and versions without holes
+* `no_drift` - the read model at rest says what the log says
+* `no_lost_update` - accepted changes build on each other
+
+Each favours the system wherever it cannot know, so that a witness is certain.
+"""
