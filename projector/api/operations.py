@@ -136,7 +136,7 @@ def routes(
                     position=p.position,
                     as_of=p.as_of,
                     age_ms=_age_ms(clock, p.as_of),
-                    dead_letters=0,  # this version stops at a poison event instead
+                    dead_letters=p.dead_letters,
                 )
                 for p in projectors
             ],

@@ -10,7 +10,8 @@ LISTED_S = 10.0
 """A row not renewed for this long belongs to a process that is gone."""
 
 SHOW_PROJECTORS = """
-SELECT name, state, reason, position, as_of, stream_last_seq, seen_at
+SELECT name, state, reason, position, as_of, stream_last_seq,
+    (SELECT count(*) FROM read_model.dead_letter) AS dead_letters, seen_at
 FROM read_model.projectors WHERE seen_at > now() - $1 * interval '1 second' ORDER BY name
 """
 
@@ -29,6 +30,8 @@ class ProjectorRow(Struct, frozen=True, kw_only=True):
     position: int
     as_of: datetime | None
     stream_last_seq: int | None
+    dead_letters: int
+    """Of the read model they share."""
     seen_at: datetime
 
 

@@ -16,8 +16,8 @@ from projector.log_reader import READ_HEAD, read_payloads
 
 APPEND = """
 INSERT INTO booking.event_log ("position", event_id, type, recorded_at, actor, command_id,
-    booking_id, resource_id, slot_ids, slots, data)
-SELECT $1, uuidv7(), $2, $3, 'a test', 'command', $4, $5, '{}', $6::json, $7::json
+    booking_id, resource_id, slot_ids, slots, data, schema)
+SELECT $1, uuidv7(), $2, $3, 'a test', 'command', $4, $5, $6, $7::json, $8::json, $9
 """
 MOVE_HEAD = """
 UPDATE booking.log_head SET "position" = "position" + 1,
@@ -42,7 +42,14 @@ class TheLog:
         self._slots: dict[UUID, dict] = {}
         self._bookings: dict[UUID, dict] = {}
 
-    async def append(self, kind, data, *, booking_id=None, resource_id=None, slots=()) -> int:
+    async def append(
+        self, kind, data, *, booking_id=None, resource_id=None, slots=(), slot_ids=None, schema=1
+    ) -> int:
+        """Append a fact; `data` and `slots` may be JSON text, so that they may be nonsense."""
+        if slot_ids is None:
+            slot_ids = [slot["slot_id"] for slot in slots]
+        if not isinstance(slots, str):
+            slots = msgspec.json.encode(list(slots)).decode()
         async with self.pool.acquire() as connection, connection.transaction():
             self.position, at = await connection.fetchrow(MOVE_HEAD)
             await connection.execute(
@@ -52,8 +59,10 @@ class TheLog:
                 at,
                 booking_id,
                 resource_id,
-                msgspec.json.encode(list(slots)).decode(),
+                slot_ids,
+                slots,
                 data if isinstance(data, str) else msgspec.json.encode(data).decode(),
+                schema,
             )
         return self.position
 
@@ -69,7 +78,7 @@ class TheLog:
         await self.append("ResourceCreated", data, resource_id=resource_id)
         return resource_id
 
-    async def slot(self, resource_id=None, *, capacity=100, in_days=1) -> UUID:
+    async def slot(self, resource_id=None, *, capacity=100, in_days=1, data=None) -> UUID:
         slot_id = uuid4()
         starts_at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=in_days)
         self._slots[slot_id] = {
@@ -84,7 +93,7 @@ class TheLog:
             "confirmed": 0,
             "remaining": capacity,
         }
-        data = {"starts_at": starts_at, "ends_at": starts_at + timedelta(hours=3)}
+        data = data or {"starts_at": starts_at, "ends_at": starts_at + timedelta(hours=3)}
         await self.append("SlotOpened", data, slots=[self.touch(slot_id)])
         return slot_id
 
@@ -187,6 +196,11 @@ class TheStream:
             assert ack.seq == position
             self._copied = position
         return self._copied
+
+    async def publish(self, payload: bytes) -> int:
+        """Store bytes that nobody copied from the log; returns their sequence."""
+        subject = event_subject(await self.epoch(), None, "Any")
+        return (await self.client.jetstream().publish(subject, payload)).seq
 
     async def heartbeat(self) -> Heartbeat:
         head = await self._log.fetchrow(READ_HEAD)
