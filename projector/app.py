@@ -28,6 +28,7 @@ from projector.api.one_slot import OneSlot
 from projector.api.problems import PROBLEMS
 from projector.api.wait import Reader
 from projector.api.window import Window
+from projector.calendars import Calendars
 from projector.log_reader import read_api_keys, read_token_secret
 from projector.query_node import open_query_node
 from projector.replica_metrics import ReplicaMetrics
@@ -140,6 +141,8 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             handlers=_routes(
                 window=window,
                 one_slot=OneSlot(window, reader, node.slots),
+                # Polling asks for every slot of what is watched each time: too much for whole resources.
+                calendars=None if node.feed is None else Calendars(read_model, follower),
                 live=live,
                 reader=reader,
                 read_model=read_model,
@@ -163,6 +166,7 @@ def part_on_paper() -> Part:
         handlers=_routes(
             window=nothing,
             one_slot=nothing,
+            calendars=nothing,
             live=nothing,
             reader=nothing,
             read_model=nothing,
@@ -178,6 +182,7 @@ def _routes(
     *,
     window: Window,
     one_slot: OneSlot,
+    calendars: Calendars | None,
     live: Live,
     reader: Reader,
     read_model: asyncpg.Pool,
@@ -186,7 +191,7 @@ def _routes(
     clock: DatabaseClock,
 ) -> list[HTTPRouteHandler]:
     return [
-        *inventory.routes(window, one_slot, read_model),
+        *inventory.routes(window, one_slot, calendars, read_model),
         *bookings.routes(window, read_model),
         *activity.routes(window, read_model),
         *histories.routes(window, read_model, log),

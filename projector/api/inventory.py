@@ -25,7 +25,7 @@ from projector.api.documents import (
 )
 from projector.api.one_slot import OneSlot
 from projector.api.window import Limit, Window
-from projector.queries.find_availability import find_availability
+from projector.calendars import Calendars, page_of_slots
 from projector.queries.find_days import find_days
 from projector.queries.find_resources import find_resources
 from projector.queries.get_resource import get_resource
@@ -73,8 +73,10 @@ class _Day(Struct, frozen=True, kw_only=True):
     starts_before: datetime
 
 
-def routes(window: Window, one_slot: OneSlot, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
-    """The handlers."""
+def routes(
+    window: Window, one_slot: OneSlot, calendars: Calendars | None, read_model: asyncpg.Pool
+) -> list[HTTPRouteHandler]:
+    """The handlers; without calendars every page is read from the tables."""
 
     @get("/v1/resources", opt=of_list(OF_RESOURCES, ResourcesPage, ResourcesAsked))
     async def resources(request: StrictRequest) -> Answer:
@@ -120,8 +122,10 @@ def routes(window: Window, one_slot: OneSlot, read_model: asyncpg.Pool) -> list[
             request,
             "slots",
             partial(
-                find_availability,
+                page_of_slots,
+                calendars,
                 read_model,
+                window.reader.metrics,
                 resource_id=asked.resource_id,
                 starts_from=starts_from,
                 starts_before=starts_before,
@@ -130,6 +134,7 @@ def routes(window: Window, one_slot: OneSlot, read_model: asyncpg.Pool) -> list[
                 limit=asked.limit + 1,
             ),
             limit=asked.limit,
+            shown=lambda slot: slot.json,
             cursor_after=lambda last: write_cursor(
                 _Slot(
                     starts_at=last.starts_at,

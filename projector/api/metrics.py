@@ -29,6 +29,14 @@ class ReadMetrics:
         )
         self.met_at_once = self.outcomes.labels("met_at_once")
         self.met_after_waiting = self.outcomes.labels("met_after_waiting")
+        pages = Counter(
+            "queries_calendar_pages",
+            "Pages of availability, by where they were read.",
+            ["source"],
+            registry=self.registry,
+        )
+        self.pages_from_memory = pages.labels("memory")
+        self.pages_from_tables = pages.labels("tables")
         self.waited = Histogram(
             "queries_wait_seconds",
             "How long reads waited for their conditions, met or not.",
