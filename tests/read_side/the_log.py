@@ -131,6 +131,18 @@ class TheLog:
         data = {name: booking[name] for name in ("state", "version", "before")}
         return await self.append("BookingCancelled", data, booking_id=booking_id, slots=slots)
 
+    def truth(self) -> dict[str, set[tuple]]:
+        """What a fold of the whole log says of slots, bookings and their lines."""
+        slot = ("slot_id", "state", "capacity", "held", "confirmed", "version")
+        bookings = self._bookings.items()
+        return {
+            "slots": {tuple(s[name] for name in slot) for s in self._slots.values()},
+            "bookings": {(i, b["customer_id"], b["state"], b["version"]) for i, b in bookings},
+            "lines": {
+                (i, line["slot_id"], line["units"]) for i, b in bookings for line in b["lines"]
+            },
+        }
+
     async def _take(self, kind, state, slot_ids: Sequence[UUID], units, customer_id) -> UUID:
         booking_id = uuid4()
         column = "held" if state == "held" else "confirmed"
