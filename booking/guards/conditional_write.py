@@ -3,7 +3,7 @@
 What it protects: no slot is ever sold beyond capacity + overbooking_units, a booking gets all its
 lines or none, a hold leaves its state once, and every refusal is true at the version it names.
 
-How: `booking.decide` (schema, 0005) locks the batch's slots in id order, then looks, decides each
+How: `booking.decide` (schema, 0009) locks the batch's slots in id order, then looks, decides each
 command in arrival order on what the earlier ones left, and writes each slot once:
 
     UPDATE booking.slot SET held = held + …, version = …

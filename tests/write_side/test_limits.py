@@ -1,11 +1,17 @@
 """What one booking and one customer may have of a slot holds however it is asked for."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import cycle
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
+from eventually import eventually
 from shop import ADA, BOB, all_at_once, open_shop
+
+from booking.commands import Call, SetPolicy
+from booking.guards.inventory import set_policy
 
 COUNTED = """
 SELECT l.slot_id, b.customer_id, sum(l.units)::int AS units
@@ -138,6 +144,37 @@ async def test_a_limit_that_comes_later_counts_what_customers_have_already(shop)
     assert (await shop.take({slot: 5})).status_code == 201
     assert (await shop.post(path, policy, if_match='"4"')).status_code == 200
     assert await units_of(shop, ADA, slot) == 9
+
+
+WAITING = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%booking.decide%'
+"""
+
+
+async def test_who_waited_while_a_limit_came_is_judged_by_it(shop):
+    resource = await shop.resource()
+    (slot,) = await shop.slots(1, capacity=10, resource=resource)
+    await shop.booked({slot: 3})
+    call = Call(
+        caller="tests",
+        command_id=str(uuid4()),
+        fingerprint=b"-",
+        deadline=datetime.now(UTC) + timedelta(seconds=30),
+        if_match=(1,),
+    )
+    order = SetPolicy(
+        hold_seconds=900,
+        units_per_booking_max=None,
+        units_per_customer_max=3,
+        overbooking_units=0,
+    )
+    async with shop.database.transaction():
+        assert (await set_policy(shop.database, call, order, UUID(resource))).accepted
+        late = asyncio.create_task(shop.take(slot))
+        await eventually(lambda: shop.database.fetchval(WAITING))
+    assert slug(await late) == "customer-limit-exceeded"
+    assert await units_of(shop, ADA, slot) == 3
 
 
 async def test_one_booking_gets_no_more_of_a_slot_than_it_may_also_in_several_lines(shop):
