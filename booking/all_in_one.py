@@ -31,7 +31,7 @@ from booking.embedded.python_part import PythonPart
 from booking.embedded.readiness import is_ready
 from booking.embedded.servers import Servers
 from booking.embedded.supervision import keep_running
-from booking.guards import GUARDS, chosen, prepare
+from booking.guards import GUARDS, chosen, laboratory, prepare
 from booking.keys import store_initial
 from booking.settings import Settings, load_settings
 
@@ -155,6 +155,8 @@ async def migrate_both_sides(
     ]
     if settings.guard:
         await _prepare_the_laboratory(settings, last_line=last_line)
+    if projector.app.reads_the_write_tables(environ):
+        await _show_the_write_tables(settings)
     if settings.initial_key:
         pool = await open_pool(
             url,
@@ -186,6 +188,16 @@ async def _prepare_the_laboratory(settings: Settings, *, last_line: bool) -> Non
         await connection.close()
     if guard.oversells and not last_line:
         _log.warning("last_line_removed", meaning="only the laboratory accepts this database now")
+
+
+async def _show_the_write_tables(settings: Settings) -> None:
+    """Give the readers views of the write side's tables, for the laboratory's CRUD arm."""
+    connection = await asyncpg.connect(settings.migration_database_url)
+    try:
+        await laboratory.apply(connection, laboratory.WRITE_TABLES)
+    finally:
+        await connection.close()
+    _log.warning("readers_see_the_write_tables", meaning="nothing is read from the read model")
 
 
 async def _announce(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import structlog
@@ -24,16 +24,25 @@ from projector.api.answers import Tokens
 from projector.api.live import Live, allowed_streams
 from projector.api.live import routes as live_routes
 from projector.api.log_heads import LogHeads
-from projector.api.one_slot import OneSlot
+from projector.api.one_slot import OneSlot, OneSlotOfTheWriteTables
 from projector.api.problems import PROBLEMS
 from projector.api.wait import Reader
 from projector.api.window import Window
 from projector.calendars import Calendars
+from projector.guards import GUARDS, THE_PRODUCTS, refuse_unknown
 from projector.log_reader import read_api_keys, read_token_secret
+from projector.queries.write_tables import WriteTables
 from projector.query_node import open_query_node
 from projector.replica_metrics import ReplicaMetrics
-from projector.settings import Settings, load_settings
-from projector.start import metrics_socket, open_log, open_read_model, process_name, refuse_unfit
+from projector.settings import NAMES, Settings, load_settings
+from projector.start import (
+    choose_guard,
+    metrics_socket,
+    open_log,
+    open_read_model,
+    process_name,
+    refuse_unfit,
+)
 
 ROLE = "query_reader"
 QUERY_TIMEOUT_MS = 2_000
@@ -82,6 +91,17 @@ async def serve_queries(settings: Settings, stop: asyncio.Event) -> None:
             await serve(app, sockets=[bound], stop=stop)
 
 
+def reads_the_write_tables(environ: Mapping[str, str]) -> bool:
+    """Whether PROJECTOR_GUARD lets queries read the write side's tables: then these need its views.
+
+    Raises:
+        Misconfigured: it is no guard, or this is not the laboratory.
+    """
+    name = environ.get(NAMES["guard"], "").strip() or THE_PRODUCTS
+    refuse_unknown(name, environment=environ.get(NAMES["environment"], "") or "production")
+    return not GUARDS[name].read_model
+
+
 @asynccontextmanager
 async def open_part(settings: Settings) -> AsyncIterator[Part]:
     """The queries as a Part; their pools and their ear on the change feed stay open with it.
@@ -90,6 +110,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         Misconfigured: a database cannot be reached or used.
     """
     name = process_name("queries")
+    reads_the_read_model = choose_guard(settings).read_model
     async with AsyncExitStack() as opened:
         read_model = await opened.enter_async_context(
             await open_read_model(
@@ -105,7 +126,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
                 settings,
                 role=ROLE,
                 name=name,
-                size_max=LOG_CONNECTIONS,
+                size_max=LOG_CONNECTIONS if reads_the_read_model else QUERY_CONNECTIONS,
                 statement_timeout_ms=QUERY_TIMEOUT_MS,
             )
         )
@@ -118,8 +139,15 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         follower = node.follower
         heads = LogHeads(log)
         tokens = Tokens(TokenCodec(await read_token_secret(log)))
+        tables = read_model
+        if not reads_the_read_model:
+            tables = cast("asyncpg.Pool", WriteTables(log))
         reader = Reader(
-            read_model=read_model, follower=follower, heads=heads, clock=clock, tokens=tokens
+            read_model=tables,
+            follower=follower if reads_the_read_model else None,
+            heads=heads,
+            clock=clock,
+            tokens=tokens,
         )
         window = Window(reader, clock)
         live = Live(reader, follower, node.slots, read_model, streams_max=allowed_streams())
@@ -140,12 +168,21 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             name="queries",
             handlers=_routes(
                 window=window,
-                one_slot=OneSlot(window, reader, node.slots),
+                one_slot=(
+                    OneSlot(window, reader, node.slots)
+                    if reads_the_read_model
+                    else OneSlotOfTheWriteTables(window, WriteTables(log))
+                ),
                 # Polling asks for every slot of what is watched each time: too much for whole resources.
-                calendars=None if node.feed is None else Calendars(read_model, follower),
+                calendars=(
+                    Calendars(read_model, follower)
+                    if reads_the_read_model and node.feed is not None
+                    else None
+                ),
                 live=live,
                 reader=reader,
-                read_model=read_model,
+                read_model=tables,
+                consistency_of=read_model,
                 log=log,
                 heads=heads,
                 clock=clock,
@@ -170,6 +207,7 @@ def part_on_paper() -> Part:
             live=nothing,
             reader=nothing,
             read_model=nothing,
+            consistency_of=nothing,
             log=nothing,
             heads=nothing,
             clock=nothing,
@@ -181,11 +219,12 @@ def part_on_paper() -> Part:
 def _routes(
     *,
     window: Window,
-    one_slot: OneSlot,
+    one_slot: OneSlot | OneSlotOfTheWriteTables,
     calendars: Calendars | None,
     live: Live,
     reader: Reader,
     read_model: asyncpg.Pool,
+    consistency_of: asyncpg.Pool,
     log: asyncpg.Pool,
     heads: LogHeads,
     clock: DatabaseClock,
@@ -196,5 +235,5 @@ def _routes(
         *activity.routes(window, read_model),
         *histories.routes(window, read_model, log),
         *live_routes(live, reader),
-        *operations.routes(log=log, read_model=read_model, heads=heads, clock=clock),
+        *operations.routes(log=log, read_model=consistency_of, heads=heads, clock=clock),
     ]

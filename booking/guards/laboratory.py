@@ -16,6 +16,8 @@ LAST_LINE_REMOVED = "0001_remove_the_last_line.sql"
 CLAIMS = "0002_claims.sql"
 UNITS = "0003_units.sql"
 VIEW = "0004_the_view_for_the_writer.sql"
+WRITE_TABLES = "0005_the_write_tables_for_readers.sql"
+"""Chosen by PROJECTOR_GUARD, not by a guard of this side."""
 
 
 async def apply(connection: asyncpg.Connection, file: str) -> None:

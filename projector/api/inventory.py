@@ -23,7 +23,7 @@ from projector.api.documents import (
     of_list,
     of_one,
 )
-from projector.api.one_slot import OneSlot
+from projector.api.one_slot import OneSlot, OneSlotOfTheWriteTables
 from projector.api.window import Limit, Window
 from projector.calendars import Calendars, page_of_slots
 from projector.queries.find_days import find_days
@@ -74,7 +74,10 @@ class _Day(Struct, frozen=True, kw_only=True):
 
 
 def routes(
-    window: Window, one_slot: OneSlot, calendars: Calendars | None, read_model: asyncpg.Pool
+    window: Window,
+    one_slot: OneSlot | OneSlotOfTheWriteTables,
+    calendars: Calendars | None,
+    read_model: asyncpg.Pool,
 ) -> list[HTTPRouteHandler]:
     """The handlers; without calendars every page is read from the tables."""
 

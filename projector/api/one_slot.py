@@ -16,6 +16,7 @@ from projector.api.answers import CACHE_CONTROL, VARY
 from projector.api.conditions import NOTHING_ASKED, read_conditions
 from projector.api.wait import Reader
 from projector.api.window import Window
+from projector.queries.write_tables import WriteTables
 from projector.replica import Standing
 from projector.replicated_slots import ReplicatedSlots
 
@@ -66,3 +67,16 @@ class OneSlot:
         self._end = b',"position":%d,"as_of":%b}' % (of.position, _encode(of.as_of))
         token = self._reader.tokens.encoded(Token(of.epoch, of.position))
         self._token = (b"consistency-token", token)
+
+
+class OneSlotOfTheWriteTables:
+    """Answers `/v1/slots/{slot_id}` in the laboratory's CRUD arm: a statement for each request."""
+
+    def __init__(self, window: Window, tables: WriteTables) -> None:
+        self._window = window
+        self._tables = tables
+
+    async def show(self, request: StrictRequest, slot_id: UUID) -> Answer:
+        """The slot, 304 when the caller has this version, 404 when there is none."""
+        query = partial(self._tables.find_slot, slot_id)
+        return await self._window.show(request, "slot", slot_id, query)

@@ -98,6 +98,13 @@ PROBLEMS = table_of(
         remedy="Ask again after `Retry-After`.",
     ),
     ProblemType(
+        slug="not-in-this-arm",
+        title="Not part of this experiment",
+        status=501,
+        meaning="The laboratory runs with another guard than the product's, which cannot answer this.",
+        remedy="Ask the product; this answer exists in the laboratory only.",
+    ),
+    ProblemType(
         slug="log-unreachable",
         title="The log cannot be asked",
         status=503,

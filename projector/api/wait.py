@@ -25,6 +25,7 @@ from projector.api.log_heads import LogHeads
 from projector.api.metrics import ReadMetrics
 from projector.follower import Follower, Standing
 from projector.queries.found import Found
+from projector.queries.write_tables import NotInTheWriteTables
 
 T = TypeVar("T")
 Query = Callable[[], Awaitable[Found[T]]]
@@ -196,6 +197,10 @@ class Reader:
             else:
                 async with asyncio.timeout(READ_TIMEOUT_S):
                     found = await query()
+        except NotInTheWriteTables as error:
+            raise Problem(
+                "not-in-this-arm", "The write side's tables do not hold what was asked for."
+            ) from error
         except UNREACHABLE as error:
             raise Problem(
                 "database-unavailable",
