@@ -78,7 +78,7 @@ class Intake:
         self._asked_at = 0.0
         self._epoch = UUID(int=0)
         self._ready: deque[Event] = deque()
-        self._heartbeats: deque[Heartbeat] = deque(maxlen=HEARTBEATS_MAX)
+        self.unheard: deque[Heartbeat] = deque(maxlen=HEARTBEATS_MAX)  # speak of what is to come
         self._news_at = 0.0
 
     def begin(self, epoch: UUID, *, after: int, event_id: UUID | None, head: LogHead) -> None:
@@ -88,8 +88,8 @@ class Intake:
         self._news_at = time.monotonic()
         self._ready.clear()
         self._stream.arrived.clear()
-        self._heartbeats.clear()
-        self._heartbeats.append(Heartbeat(epoch=epoch, position=head.position, at=head.at))
+        self.unheard.clear()
+        self.unheard.append(Heartbeat(epoch=epoch, position=head.position, at=head.at))
 
     async def collect(self) -> None:
         """Make ready what comes next, if it is there.
@@ -161,11 +161,11 @@ class Intake:
         """The newest heartbeat that may be known and promises nothing beyond a position."""
         newest = None
         while (
-            self._heartbeats
-            and self._heartbeats[0].position <= position
-            and not self._due.wait_s(self._heartbeats[0].at)
+            self.unheard
+            and self.unheard[0].position <= position
+            and not self._due.wait_s(self.unheard[0].at)
         ):
-            newest = self._heartbeats.popleft()
+            newest = self.unheard.popleft()
         return newest
 
     async def wait(self, at_most_s: float) -> None:
@@ -185,8 +185,8 @@ class Intake:
             at_most_s = min(at_most_s, ask_in_s)
         if self._ready:
             at_most_s = min(at_most_s, self._due.wait_s(self._ready[0].recorded_at))
-        elif self._heartbeats and self._heartbeats[0].position <= self.taken:
-            at_most_s = min(at_most_s, self._due.wait_s(self._heartbeats[0].at))
+        elif self.unheard and self.unheard[0].position <= self.taken:
+            at_most_s = min(at_most_s, self._due.wait_s(self.unheard[0].at))
         try:
             async with asyncio.timeout(at_most_s):
                 await self._stream.something.wait()
@@ -209,7 +209,7 @@ class Intake:
             raise Contradicted(f"the log holds another event at position {self.taken}")
         if self._is_ours(head.epoch):
             self.known_head = max(self.known_head, head.position)
-            self._heartbeats.append(Heartbeat(epoch=head.epoch, position=head.position, at=head.at))
+            self.unheard.append(Heartbeat(epoch=head.epoch, position=head.position, at=head.at))
 
     def _listen(self) -> None:
         """Take in heartbeats of this epoch; one that says nothing is missing is news."""
@@ -217,7 +217,7 @@ class Intake:
         while heard:
             heartbeat = heard.popleft()
             if self._is_ours(heartbeat.epoch):
-                self._heartbeats.append(heartbeat)
+                self.unheard.append(heartbeat)
                 if heartbeat.position <= self.taken:
                     self._news_at = time.monotonic()
 
@@ -232,6 +232,8 @@ class Intake:
             raise Contradicted(f"the log ends at {self.taken}, {self.known_head} was promised")
         for position, payload in page:
             if position != self.taken + 1 and self._guard.no_hole:
+                if position > page[0][0]:
+                    break  # what stands before the hole is sound
                 raise Contradicted(f"the log goes from {self.taken} to {position}")
             try:
                 self._took(decode(payload))

@@ -219,3 +219,9 @@ class TheStream:
         heartbeat = Heartbeat(epoch=head["epoch"], position=head["position"], at=head["at"])
         await self.client.publish(LOG_HEAD, msgspec.json.encode(heartbeat))
         return heartbeat
+
+    async def say(self, *, position: int, at: datetime, epoch: UUID | str | None = None) -> None:
+        """A heartbeat of our own making."""
+        epoch = UUID(str(epoch or await self.epoch()))
+        heartbeat = Heartbeat(epoch=epoch, position=position, at=at)
+        await self.client.publish(LOG_HEAD, msgspec.json.encode(heartbeat))
