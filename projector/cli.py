@@ -11,8 +11,10 @@ import sys
 import rich_click as click
 
 from booking.edge.failures import Misconfigured
+from projector.dead_letters.cli import dead_letters
 from projector.invocation import data_dir_option, environ_of, run_process
 from projector.rebuild.cli import rebuild
+from projector.verify.cli import verify
 
 
 def main() -> None:
@@ -38,7 +40,9 @@ def projector() -> None:
     projector run        fold the event log into the read model
     projector api        answer queries, each with its age
     projector status     how far everybody is
+    projector verify     is every row what the log says? --repair mends
     projector rebuild    fold everything anew, while it is read
+    projector dead-letters list    events that could not be taken in
     """
 
 
@@ -138,6 +142,8 @@ def status(
 
 
 projector.add_command(rebuild)
+projector.add_command(verify)
+projector.add_command(dead_letters)
 
 
 if __name__ == "__main__":

@@ -30,14 +30,14 @@ class _Lines:
     def __init__(self) -> None:
         self._what = ""
         self._began_s = self._last_s = time.monotonic()
-        self._done_before = 0
+        self._done_before = self._told = 0
 
     def __call__(self, what: str, done: int, of: int) -> None:
         now_s = time.monotonic()
         if what != self._what:
-            self._what, self._began_s, self._done_before = what, now_s, done
-        if done >= of or now_s - self._last_s >= LINE_INTERVAL_S:
-            self._last_s = now_s
+            self._what, self._began_s, self._done_before, self._told = what, now_s, done, 0
+        if (done >= of and self._told < of) or now_s - self._last_s >= LINE_INTERVAL_S:
+            self._last_s, self._told = now_s, done
             sys.stderr.write(f"{what}: {done:,} of {of:,}{self._left(done, of, now_s)}\n")
             sys.stderr.flush()
 

@@ -34,9 +34,11 @@ def rebuild(*, as_json: bool, data_dir: str | None) -> int:
         import msgspec
 
         from booking.edge.failures import Misconfigured
+        from projector.guards import GUARDS
         from projector.guards.dead_letters import TooManyDeadLetters
         from projector.progress import progress
         from projector.rebuild.control import DoesNotAddUp
+        from projector.rebuild.in_place import rebuild_in_place
         from projector.rebuild.rebuild import NeverCaughtUp, Rebuilt
         from projector.rebuild.rebuild import rebuild as run_rebuild
         from projector.rebuild.replay import LogChanged
@@ -48,8 +50,9 @@ def rebuild(*, as_json: bool, data_dir: str | None) -> int:
 
         async def work() -> Rebuilt:
             async with session(settings, name="projector rebuild") as at:
+                fold_anew = run_rebuild if GUARDS[settings.guard].shadow else rebuild_in_place
                 with progress() as tell:
-                    return await run_rebuild(at.read_model, at.log, progress=tell)
+                    return await fold_anew(at.read_model, at.log, progress=tell)
 
         try:
             done = await unless_stopped(stop, work)
@@ -77,8 +80,7 @@ def _sentences(done: "Rebuilt") -> Iterator[str]:
         f"as generation {done.generation}."
     )
     yield f"  {done.seconds:.1f} s, {done.events_per_s:,} events/s"
-    if done.dead_letters:
+    if done.left_out:
         yield (
-            f"  {done.dead_letters:,} events could not be taken in: `projector dead-letters list` "
-            "shows them."
+            f"  {done.left_out:,} events were left out: `projector dead-letters list` shows why."
         )

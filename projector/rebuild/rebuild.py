@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from projector.guards.checkpoint_compare_and_set import Checkpoint, Connection, read_checkpoint
 from projector.guards.one_epoch_only import begin_epoch
-from projector.log_reader import LogHead, read_head
+from projector.log_reader import LogHead, read_event_id, read_head
 from projector.progress import Progress, silent
 from projector.rebuild.control import DoesNotAddUp, differences
 from projector.rebuild.replay import LogChanged, Replay
@@ -38,22 +38,29 @@ class Rebuilt(Struct, frozen=True, kw_only=True):
     epoch: UUID
     generation: int
     position: int
-    dead_letters: int
-    """Events that could not be taken in and were buried."""
+    left_out: int
+    """Events that could not be taken in, or that were dropped."""
     added_up: bool
-    """Whether the totals of the rows were held against the log's; not so beside dead letters."""
+    """Whether the totals of the rows were held against the log's; not so when events were left out."""
     seconds: float
     events_per_s: int
 
 
-async def read_dropped(connection: Connection) -> frozenset[int]:
-    """The positions that an operator decided to do without."""
-    return frozenset(row["position"] for row in await connection.fetch(READ_DROPPED))
-
-
 READ_DROPPED = """
-SELECT position FROM read_model.dead_letter WHERE dropped_at IS NOT NULL
+SELECT position, event_id FROM read_model.dropped_event
 """
+
+
+async def read_dropped(connection: Connection, log: asyncpg.Pool) -> frozenset[int]:
+    """The positions whose event an operator decided to do without, if it is still the same."""
+    rows = await connection.fetch(READ_DROPPED)
+    return frozenset(
+        [
+            row["position"]
+            for row in rows
+            if await read_event_id(log, row["position"]) == row["event_id"]
+        ]
+    )
 
 
 async def rebuild(
@@ -83,14 +90,14 @@ async def rebuild(
         head, seen = await read_head(log), await read_checkpoint(connection)
         if seen.epoch != head.epoch:
             seen = await begin_epoch(connection, seen, head.epoch)
-        replay = Replay(connection, log, head.epoch, dropped=await read_dropped(connection))
+        replay = Replay(connection, log, head.epoch, dropped=await read_dropped(connection, log))
         await replay.up_to(_goal(seen, head), progress=progress)
         progress("indexes", 0, 1)
         async for _ in index_shadow(connection):
             progress("indexes", 0, 1)
         progress("indexes", 1, 1)
         head = await _catch_up(connection, log, replay)
-        if not replay.buried:
+        if not replay.left_out:
             found = await differences(connection, replay.totals)
             if found:
                 raise DoesNotAddUp("; ".join(map(str, found)))
@@ -103,8 +110,8 @@ async def rebuild(
         epoch=shown.epoch,
         generation=shown.generation,
         position=shown.position,
-        dead_letters=len(replay.buried),
-        added_up=not replay.buried,
+        left_out=len(replay.left_out),
+        added_up=not replay.left_out,
         seconds=round(seconds, 3),
         events_per_s=round(shown.position / max(seconds, 0.001)),
     )
@@ -131,11 +138,10 @@ async def _catch_up(connection: Connection, log: asyncpg.Pool, replay: Replay) -
 
 
 async def _swap(connection: Connection, replay: Replay, head: LogHead) -> Checkpoint:
-    before = replay.reached, replay.totals.copy(), list(replay.buried)
+    mark = replay.mark()
 
     async def meet(standing: Checkpoint) -> tuple[int, UUID | None, datetime | None]:
-        # Tried again after a rollback, which took what was applied here with it.
-        replay.reached, replay.totals, replay.buried = before[0], before[1].copy(), list(before[2])
+        replay.return_to(mark)  # a swap that is tried again was rolled back before
         await replay.up_to(_goal(standing, head))
         if standing.state == "rebuilding":
             return replay.reached.position, replay.reached.event_id, head.at

@@ -15,24 +15,24 @@ from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
 from booking.edge.ending import end
 from booking.events.envelope import Event, decode
 from booking.events.facts import fact
+from projector.consumer.apply import OWN_FAULTS, UNWRITABLE
 from projector.guards.checkpoint_compare_and_set import Connection
 from projector.guards.dead_letters import (
     BURIED_MAX,
     CLEAR_SUSPECT_SLOTS,
     LAST_EVENTS,
     TooManyDeadLetters,
+    keep,
 )
 from projector.log_reader import read_letter, read_payloads
 from projector.progress import Progress
 from projector.projections import PROJECTIONS, Changed, writes
-from projector.rebuild.bury import bury_in_shadow
 from projector.rebuild.control import add
-from projector.rebuild.shadow import in_shadow
+from projector.rebuild.shadow import SCHEMA, in_shadow
 
 PAGE = 10_000
 """Events: 0.1 s of reading, 15 MB; twice as many are no faster."""
@@ -41,9 +41,6 @@ PAGE_MIN = 500
 READ_TIMEOUT_S = 2.0
 YIELD_EVERY = 250
 """Events folded in one go: in between, the loop hands the database its next statement."""
-
-NOT_TAKEN = (msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError)
-NOT_WRITTEN = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 
 
 class LogChanged(Exception):
@@ -71,6 +68,15 @@ class Page(NamedTuple):
     refusal: str | None
 
 
+class Mark(NamedTuple):
+    """All that a replay knows of the shadow."""
+
+    reached: Reached
+    totals: Counter[str]
+    left_out: tuple[int, ...]
+    suspect_slots: frozenset[UUID]
+
+
 class Replay:
     """Fills the shadow from the log of one epoch; `reached` says how far it has come."""
 
@@ -85,7 +91,8 @@ class Replay:
         """`dropped` are positions of events that an operator decided to do without."""
         self.reached = NOWHERE
         self.totals = Counter[str]()
-        self.buried: list[int] = []
+        self.left_out: list[int] = []
+        """Positions of events that could not be taken in, or were dropped."""
         self._connection = connection
         self._log = log
         self.epoch = epoch
@@ -121,6 +128,17 @@ class Replay:
         finally:
             await end(*(task for task in (reading, writing) if task is not None))
 
+    def mark(self) -> Mark:
+        """Where it stands now, for a transaction that may be rolled back."""
+        return Mark(
+            self.reached, self.totals.copy(), tuple(self.left_out), frozenset(self._suspect_slots)
+        )
+
+    def return_to(self, mark: Mark) -> None:
+        """Stand there again."""
+        self.reached, self.totals = mark.reached, mark.totals.copy()
+        self.left_out, self._suspect_slots = list(mark.left_out), set(mark.suspect_slots)
+
     async def _read(self, after: int, last: int) -> list[tuple[int, bytes]]:
         """The next page, without holes."""
         while True:
@@ -153,7 +171,7 @@ class Replay:
                 if said is not None:
                     changed.fold(newest, said)
                     add(totals, newest, said)
-        except NOT_TAKEN as error:
+        except OWN_FAULTS as error:
             return Page(payloads, None, totals, NOWHERE, str(error))
         assert newest is not None, "a page is not empty"  # noqa: S101
         reached = Reached(newest.position, newest.event_id, newest.recorded_at)
@@ -165,7 +183,7 @@ class Replay:
         if page.changed is not None:
             try:
                 await self._write_rows(page.changed)
-            except NOT_WRITTEN as error:
+            except UNWRITABLE as error:
                 reason = str(error)
         if reason is None:
             self.totals.update(page.totals)
@@ -192,22 +210,23 @@ class Replay:
                 self._suspect_slots -= overtaken
 
     async def _bury(self, position: int, reason: str) -> None:
-        """Put one event aside, as the projector would."""
-        self.buried.append(position)
-        if len(self.buried) > BURIED_MAX and position - self.buried[-BURIED_MAX] < LAST_EVENTS:
+        """Put one event aside, as the projector would; do without one that was dropped."""
+        letter = await read_letter(self._log, position, epoch=self.epoch)
+        if letter is None:
+            raise LogChanged(f"The log has no event at position {position} any more.")
+        self.left_out.append(position)
+        self.reached = Reached(position, letter.event_id, letter.recorded_at)
+        if position in self._dropped:
+            return
+        recent = [other for other in self.left_out if position - other < LAST_EVENTS]
+        if len(recent) > BURIED_MAX:
             raise TooManyDeadLetters(
                 f"{BURIED_MAX} of the last {LAST_EVENTS} events could not be taken in, the last at "
                 f"position {position} ({reason}): repair or update the projector first."
             )
-        letter = await read_letter(self._log, position, epoch=self.epoch)
-        if letter is None:
-            raise LogChanged(f"The log has no event at position {position} any more.")
-        dropped = position in self._dropped
         async with self._connection.transaction():
-            await bury_in_shadow(self._connection, letter, reason=reason, dropped=dropped)
-        if not dropped:
-            self._suspect_slots.update(letter.slot_ids)
-        self.reached = Reached(position, letter.event_id, letter.recorded_at)
+            await keep(self._connection, letter, reason=reason, schema=SCHEMA)
+        self._suspect_slots.update(letter.slot_ids)
 
 
 @contextmanager

@@ -2,8 +2,15 @@
 
 SET LOCAL ROLE booking_owner;
 
--- A dropped letter is kept, so that a rebuild or a verification does without the same event.
-ALTER TABLE read_model.dead_letter ADD COLUMN dropped_at timestamptz;
+-- Events that the read model does without, for good: dead letters that somebody dropped. A rebuild
+-- and a verification do without them, too.
+CREATE TABLE read_model.dropped_event (
+    position   bigint PRIMARY KEY,
+    event_id   uuid NOT NULL,           -- another event at this position, after a restore, is not meant
+    type       text NOT NULL,
+    reason     text NOT NULL,           -- why it could not be taken in
+    dropped_at timestamptz NOT NULL DEFAULT now()
+);
 
 -- What the last verification found; one row, or none before the first.
 CREATE TABLE read_model.verification (
@@ -17,5 +24,6 @@ CREATE TABLE read_model.verification (
     verified_at timestamptz NOT NULL DEFAULT now()
 );
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON read_model.verification TO projector_writer;
-GRANT SELECT ON read_model.verification TO query_reader;
+GRANT SELECT, INSERT, UPDATE, DELETE ON read_model.verification, read_model.dropped_event
+    TO projector_writer;
+GRANT SELECT ON read_model.verification, read_model.dropped_event TO query_reader;
