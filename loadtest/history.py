@@ -1,7 +1,7 @@
 """What was done and what was answered: one JSON line per operation, and beside it the event log, which is the truth.
 
 An operation's moments are the generator's monotonic nanoseconds; times in answers (`as_of`, `recorded_at`) are the database's. The two clocks
-are never compared with each other.
+are never compared with each other. These structs hold no cycles, so the collector is spared them (`gc=False`): there are hundreds of thousands.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ FILE = "history.jsonl"
 Outcome = Literal["ok", "failed", "indeterminate"]
 
 
-class OperationLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OperationLine(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One slot of an operation that touches several: asked for, and what the answer said about it."""
 
     slot_id: str
@@ -26,7 +26,7 @@ class OperationLine(Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int | None = None
 
 
-class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One request of one person (`journey`); members that do not apply are null, or left out on disk.
 
     `run` names the trial. `version` and `remaining` are the slot's, as the answer told them; `booking_version` is the booking's. `intent` is
@@ -72,7 +72,7 @@ class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     digest: str | None = None
 
 
-class LoggedSlot(Struct, frozen=True, kw_only=True):
+class LoggedSlot(Struct, frozen=True, kw_only=True, gc=False):
     """A slot touched by a logged event: the change, and the state after it. Other members are ignored."""
 
     slot_id: str
@@ -85,14 +85,14 @@ class LoggedSlot(Struct, frozen=True, kw_only=True):
     remaining: int
 
 
-class LoggedLine(Struct, frozen=True, kw_only=True):
+class LoggedLine(Struct, frozen=True, kw_only=True, gc=False):
     """A line of a booking as the log tells it."""
 
     slot_id: str
     units: int
 
 
-class LoggedBooking(Struct, frozen=True, kw_only=True):
+class LoggedBooking(Struct, frozen=True, kw_only=True, gc=False):
     """What an event says about its booking (`data`); members that do not apply are null. Other members are ignored."""
 
     state: str | None = None
@@ -103,7 +103,7 @@ class LoggedBooking(Struct, frozen=True, kw_only=True):
     lines: list[LoggedLine] | None = None
 
 
-class LoggedEvent(Struct, frozen=True, kw_only=True):
+class LoggedEvent(Struct, frozen=True, kw_only=True, gc=False):
     """What a checker needs of an event of the log. Other members are ignored."""
 
     position: int

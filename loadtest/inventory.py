@@ -47,15 +47,6 @@ class Opened(Struct, frozen=True, kw_only=True):
     slot_ids: list[str]
 
 
-async def open_slots(client: Client, *, capacities: Sequence[int], rng: Random) -> list[str]:
-    """Makes one resource with a slot per capacity and waits until the queries know them; returns the slot ids.
-
-    Raises:
-        CannotRunError: the system refused, or does not show what it accepted.
-    """
-    return (await open_resource(client, capacities=capacities, rng=rng)).slot_ids
-
-
 async def open_resource(
     client: Client,
     *,

@@ -2,7 +2,7 @@
 
 from msgspec import Struct, to_builtins
 
-from loadtest.inventory import at_rest, open_slots, until_not_older
+from loadtest.inventory import at_rest, until_not_older
 from loadtest.laboratory import Laboratory, Recorder, Variant
 from loadtest.sale import Buyers, Sale
 
@@ -42,11 +42,11 @@ async def sell_out(lab: Laboratory, arm: Variant, plan: SellOuts, *, strong: boo
         async with lab.system(arm, injected) as system, system.client() as client:
             if not slots:
                 # All at once, so that later starts find them already in the view.
-                ids = await open_slots(
-                    client,
+                opened = await system.open_resource(
                     capacities=[WARM_UP_CAPACITY, *[plan.capacity] * (len(lags_ms) * plan.sales)],
                     rng=lab.rng("slots", arm.name),
                 )
+                ids = opened.slot_ids
                 warm_up_slot = ids[0]
                 slots = {
                     lag: ids[1 + plan.sales * n : 1 + plan.sales * (n + 1)]

@@ -5,9 +5,9 @@ started ends, and every fault is healed, however the experiment ends.
 """
 
 import contextlib
-import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +16,9 @@ from loadtest.driver import Client
 from loadtest.event_log import read_log
 from loadtest.failures import CannotRunError
 from loadtest.faults import Faults
+from loadtest.giving_back import give_back
 from loadtest.history import LoggedEvent
+from loadtest.inventory import Opened, open_resource
 from loadtest.part import Kind, Part, children_of
 from loadtest.system_under_test import booking_up
 
@@ -32,6 +34,10 @@ class LogFile:
         self.path = path
         self.after = 0
         self.events: list[LoggedEvent] = []
+
+
+class _Head(Struct):
+    head: int
 
 
 class RunFile(Struct):
@@ -67,6 +73,7 @@ class System:
         self._settings = dict(settings or {})
         self._log_file = log_file
         self._parts = contextlib.AsyncExitStack()
+        self.opened: list[Opened] = []
 
     def client(
         self,
@@ -83,6 +90,23 @@ class System:
             timeout_s=timeout_s,
             headers=headers,
         )
+
+    async def open_resource(
+        self,
+        *,
+        capacities: Sequence[int],
+        rng: Random,
+        policy: Mapping[str, int | None] | None = None,
+    ) -> Opened:
+        """Makes a resource with a slot per capacity; the queries know them when it returns. On a deployment they are closed in the end.
+
+        Raises:
+            CannotRunError: the system refused.
+        """
+        async with self.client(connections_max=2) as client:
+            opened = await open_resource(client, capacities=capacities, rng=rng, policy=policy)
+        self.opened.append(opened)
+        return opened
 
     async def read_log(self) -> list[LoggedEvent]:
         """All events so far; those not read before are fetched and written to the log's file.
@@ -146,6 +170,14 @@ class System:
             raise CannotRunError("Only an embedded system has a run file: leave out --target.")
         return msgspec.json.decode((self._data_dir / "run.json").read_bytes(), type=RunFile)
 
+    async def give_back(self) -> None:
+        """Ends every booking on the slots that were opened here, and closes the slots."""
+        slot_ids = [slot_id for opened in self.opened for slot_id in opened.slot_ids]
+        if slot_ids:
+            events = await self.read_log()
+            async with self.client(connections_max=8) as client:
+                await give_back(client, slot_ids, events)
+
     async def close(self) -> None:
         """Ends what was started beside it."""
         await self._parts.aclose()
@@ -198,10 +230,14 @@ async def deployed(url: str, *, key: str | None, log: LogFile) -> AsyncIterator[
                 f"{url} does not let us read its log, which is what a run is judged by ({answer.status}): "
                 "give a key with the scopes inventory:write, bookings:write, read and operate in LOADTEST_KEY."
             )
-        yield system
-
-
-def own_cpu_s() -> float:
-    """CPU seconds of this process so far."""
-    times = os.times()
-    return times.user + times.system
+        if answer.status != 200:
+            raise CannotRunError(
+                f"{url} did not show its log ({answer.status}): is it a booking system?"
+            )
+        if log.after == 0:
+            # Whatever was there before is none of ours.
+            log.after = msgspec.json.decode(answer.body, type=_Head).head
+        try:
+            yield system
+        finally:
+            await system.give_back()
