@@ -120,7 +120,7 @@ def _response(item: tuple[str, Document]) -> str:
 def _content(title: str, holder: Document) -> str:
     heading = f"<h3>{title}</h3>" if title else ""
     return "".join(
-        f"{heading}<code>{escape(media)}</code> {_schema(content['schema'])}"
+        f"{heading}<code>{escape(media)}</code> {_schema(content.get('schema', {}))}"
         for media, content in holder.get("content", {}).items()
     )
 

@@ -37,6 +37,13 @@ _PROBLEM_SCHEMA = {
     "additionalProperties": True,
 }
 _TEXT: Document = {"type": "string"}
+_HEADERS: Mapping[str, Document] = {
+    "Idempotency-Key": {
+        "type": "string",
+        "pattern": r'^([A-Za-z0-9._~:-]{1,128}|"[A-Za-z0-9._~:-]{1,128}")$',
+    }
+}
+"""Headers of which more can be said than that they are text."""
 _REASONS = {200: "OK", 201: "Created", 204: "Nothing to say", 304: "Not modified"}
 
 
@@ -153,7 +160,7 @@ def _operation(
                     "in": "header",
                     "description": meaning,
                     "required": name in facts.handler.opt.get("required_headers", ()),
-                    "schema": _TEXT,
+                    "schema": _HEADERS.get(name, _TEXT),
                 }
                 for name, meaning in facts.handler.opt.get("request_headers", {}).items()
             ),
@@ -199,7 +206,8 @@ def _successes(facts: RouteFacts, schema_of: Mapping[Any, Document]) -> Document
         if headers:
             success["headers"] = headers
         if isinstance(kind, str):
-            success["content"] = {kind: {"schema": _TEXT}}
+            # A stream of events never ends, so there is no text to describe.
+            success["content"] = {kind: {} if kind == "text/event-stream" else {"schema": _TEXT}}
         elif kind is not None:
             success["content"] = {"application/json": {"schema": schema_of[kind]}}
         successes[str(status)] = success

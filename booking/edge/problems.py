@@ -7,6 +7,7 @@ table, so one slug cannot mean two things.
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from litestar.types import Scope
@@ -15,6 +16,8 @@ from booking.edge.answers import Answer
 from booking.edge.trace import trace_id
 
 PROBLEM_JSON = b"application/problem+json"
+_IN_A_PATH = "/:@!$&'()*+,;="
+"""May stand in a path as they are, beside letters, digits and `-._~` (RFC 3986, section 3.3)."""
 
 
 class ProblemType(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,7 +71,7 @@ def answer_to(problem: Problem, scope: Scope) -> Answer:
         "title": kind.title,
         "status": kind.status,
         "detail": problem.detail,
-        "instance": scope["path"],
+        "instance": quote(scope["path"], safe=_IN_A_PATH),
         "trace_id": trace_id(scope),
         **problem.members,
     }

@@ -20,6 +20,11 @@ async def test_a_problem_says_what_and_where(tiny):
     assert problem["instance"] == "/v1/nowhere"
 
 
+async def test_where_is_a_uri_reference_whatever_the_path(tiny):
+    answer = await tiny.get("/v1/%5E%00%C3%A9%20b:@c")
+    assert answer.json()["instance"] == "/v1/%5E%00%C3%A9%20b:@c"
+
+
 async def test_the_trace_of_the_caller_is_told_back(tiny):
     trace = "0af7651916cd43dd8448eb211c80319c"
     sent = {"traceparent": f"00-{trace}-b7ad6b7169203331-03"}

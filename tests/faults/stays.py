@@ -65,9 +65,11 @@ class Stays:
                 path, body = self._wish(customers, bookings)
                 try:
                     answer = await http.post(path, json=body, headers={"Idempotency-Key": key})
+                except httpx.ConnectError:  # never sent, so there is no doubt
+                    await asyncio.sleep(0.05)  # polls: the other process, or this one again
+                    continue
                 except httpx.TransportError:
                     self.unanswered[key] = time.monotonic()
-                    await asyncio.sleep(0.02)  # polls: the other process, or this one again
                     continue
                 self.told[key] = answer
                 self.statuses[answer.status_code] += 1

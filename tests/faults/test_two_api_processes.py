@@ -152,6 +152,6 @@ async def test_a_long_sale_of_stays_by_two_processes_that_keep_dying(
     database_url, database, tmp_path, seed
 ):
     stays, happened = await sale_under_fire(
-        database_url, database, tmp_path, answers=30_000, within_s=400, seed=seed
+        database_url, database, tmp_path, answers=15_000, within_s=400, seed=seed
     )
     assert 0 < happened < len(stays.unanswered)
