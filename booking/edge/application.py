@@ -28,6 +28,7 @@ from booking.edge.answers import Answer
 from booking.edge.cors import Cors
 from booking.edge.health import what_is_missing
 from booking.edge.metrics import HttpMetrics
+from booking.edge.one_write import AT_ONCE
 from booking.edge.pages import PAGES
 from booking.edge.parameters import refuse_other_parameters
 from booking.edge.parts import Part
@@ -133,19 +134,18 @@ class EdgeApplication(Litestar):
                 )
             )
             facts = self._facts[handler]
-            route = facts.straight or route
             template = facts.template
             scope["route_handler"] = handler
             scope["booking.route"] = facts
-            if not facts.public:
-                scope["user"] = self._admission.admit(scope, facts.scopes)
-            if not facts.takes_body:
-                refuse_other_parameters(scope, facts.parameters)
+            self._judge(scope, facts)
             if method == "OPTIONS":
-                allowed = _allowed(facts.route.methods)
-                route = Answer(204, b"", [(b"allow", allowed.encode())])
+                route = _methods_of(facts)
+            elif facts.straight is not None:
+                route = await facts.straight(scope, receive, send_and_note)
             if method == "HEAD":
                 await _answer_head(route, scope, receive, send_and_note)
+            elif isinstance(route, Answer) and _sent_at_once(scope, route):
+                status = route.status
             else:
                 await route(scope, receive, send_and_note)
         except Exception as error:
@@ -155,6 +155,13 @@ class EdgeApplication(Litestar):
             await answer_to(self._problem(error, scope), scope)(scope, receive, send_and_note)
         finally:
             self._requests.note(template, method, status, time.perf_counter() - started_s)
+
+    def _judge(self, scope: Scope, facts: RouteFacts) -> None:
+        """Whether the caller may, and asks for nothing unknown; where there is a body, that comes after it."""
+        if not facts.public:
+            scope["user"] = self._admission.admit(scope, facts.scopes)
+        if not facts.takes_body:
+            refuse_other_parameters(scope, facts.parameters)
 
     def _problem(self, error: Exception, scope: Scope) -> Problem:
         """What an error means to the client. Defects are logged, with the trace the client is given."""
@@ -179,6 +186,16 @@ class EdgeApplication(Litestar):
                     "request_failed", path=scope["path"], trace_id=trace_id(scope), exc_info=error
                 )
                 return Problem("internal-error", "Something failed on our side; it was logged.")
+
+
+def _methods_of(facts: RouteFacts) -> Answer:
+    return Answer(204, b"", [(b"allow", _allowed(facts.route.methods).encode())])
+
+
+def _sent_at_once(scope: Scope, answer: Answer) -> bool:
+    """Whether the server could take a whole answer; otherwise it is to be sent like any other."""
+    write: Any = (scope.get("extensions") or {}).get(AT_ONCE)
+    return write is not None and bool(write(scope, answer))
 
 
 async def _answer_head(route: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

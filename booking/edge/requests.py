@@ -14,7 +14,7 @@ from litestar.datastructures import State
 from litestar.types import Empty, Scope
 
 from booking.edge.api_keys import Caller
-from booking.edge.bodies import Body, BodyReader, Moment, NoBody, reader_of
+from booking.edge.bodies import Body, BodyReader, Moment, NoBody
 from booking.edge.headers import entity_tags, header, header_list
 from booking.edge.parameters import parameters, read_parameters, refuse_other_parameters
 from booking.edge.problems import Problem
@@ -69,7 +69,8 @@ class StrictRequest(Request[Caller, None, State]):
         """
         if self._body is Empty:
             raw = await self._receive_body()
-            if not raw and (reader := self._reader()) is not None:
+            reader: BodyReader | None = self.scope["booking.route"].reader  # type: ignore[typeddict-item]
+            if not raw and reader is not None:
                 self._body_was_empty = True
                 raw = reader.of_nothing()
             self._body = raw
@@ -88,12 +89,7 @@ class StrictRequest(Request[Caller, None, State]):
         refuse_other_parameters(self.scope, facts.parameters)
         if facts.headers is not None:
             self.parsed = facts.headers(self)
-        reader = self._reader()
-        return None if reader is None else reader.read(raw)
-
-    def _reader(self) -> BodyReader | None:
-        field = self.route_handler.parsed_data_field
-        return None if field is None else reader_of(field.annotation)
+        return None if facts.reader is None else facts.reader.read(raw)
 
     async def _receive_body(self) -> bytes:
         message = await self._receive_message()

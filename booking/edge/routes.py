@@ -1,12 +1,14 @@
 """What the edge needs to know of a route: gathered from its options once, at start."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from booking.edge.answers import Answer
+from booking.edge.bodies import reader_of
 from booking.edge.requests import HeaderCheck, StrictRequest
 
 OPTIONS = frozenset(
@@ -45,6 +47,7 @@ class RouteFacts:
         "method",
         "parameters",
         "public",
+        "reader",
         "route",
         "scopes",
         "straight",
@@ -68,11 +71,16 @@ class RouteFacts:
             | set(query.__struct_encode_fields__ if query is not None else ())
         )
         self.headers: HeaderCheck | None = handler.opt.get("headers")
-        self.takes_body = handler.parsed_data_field is not None
+        body = handler.parsed_data_field
+        self.takes_body = body is not None
+        self.reader = None if body is None else reader_of(body.annotation)
         self.straight = _straight(route, handler)
 
 
-def _straight(route: HTTPRoute, handler: HTTPRouteHandler) -> ASGIApp | None:
+Answering = Callable[[Scope, Receive, Send], Awaitable[Answer]]
+
+
+def _straight(route: HTTPRoute, handler: HTTPRouteHandler) -> Answering | None:
     """The straight way to a handler that wants its request, its body and the path's parameters, and gives an Answer.
 
     The framework looks for dependencies, guards, hooks and encoders on every request, which is an eighth of
@@ -92,12 +100,12 @@ def _straight(route: HTTPRoute, handler: HTTPRouteHandler) -> ASGIApp | None:
         return None
     function, takes_body = handler.fn, "data" in wanted
 
-    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(scope: Scope, receive: Receive, send: Send) -> Answer:
         request = StrictRequest(scope, receive, send)
         given = scope["path_params"]
         if takes_body:
             given = {**given, "data": await request.json()}
-        reply = await function(request=request, **given)
-        await reply(scope, receive, send)
+        reply: Answer = await function(request=request, **given)
+        return reply
 
     return answer

@@ -7,6 +7,7 @@ from making a reader wait for what will never come.
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from hashlib import sha256
 from struct import Struct as Layout
 from typing import NamedTuple
 from uuid import UUID
@@ -14,6 +15,8 @@ from uuid import UUID
 _VERSION = 1
 _BODY = Layout(">B16sQ")
 _SIGNATURE_BYTES = 16
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class InvalidToken(ValueError):
@@ -31,7 +34,11 @@ class TokenCodec:
     """Writes and reads tokens under the secret that the first migration made."""
 
     def __init__(self, secret: bytes) -> None:
-        self._secret = secret
+        # Both halves of the HMAC with the key already taken in (RFC 2104, section 4): every answer is
+        # signed, and copying them costs a third of starting anew.
+        key = (sha256(secret).digest() if len(secret) > 64 else secret).ljust(64, b"\0")
+        self._inner = sha256(key.translate(_INNER_PAD))
+        self._outer = sha256(key.translate(_OUTER_PAD))
 
     def encode(self, epoch: UUID, position: int) -> str:
         """The token of a position (0 = before the first event)."""
@@ -57,4 +64,7 @@ class TokenCodec:
         return Token(UUID(bytes=epoch), position)
 
     def _sign(self, body: bytes) -> bytes:
-        return hmac.digest(self._secret, body, "sha256")[:_SIGNATURE_BYTES]
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(body)
+        outer.update(inner.digest())
+        return outer.digest()[:_SIGNATURE_BYTES]
