@@ -11,7 +11,7 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-from msgspec import Raw, json
+from msgspec import json
 
 from projector.api.metrics import ReadMetrics
 from projector.follower import Follower
@@ -205,7 +205,7 @@ async def page_of_slots(
         limit=limit,
     )
     slots = [
-        PageSlot(starts_at=slot.starts_at, slot_id=slot.slot_id, json=Raw(_encode(slot)))
+        PageSlot(starts_at=slot.starts_at, slot_id=slot.slot_id, json=_encode(slot))
         for slot in found.value
     ]
     return Found(

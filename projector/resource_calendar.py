@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from booking.events.messages import SlotState
 from projector.queries.find_calendar import CalendarRead
@@ -23,7 +23,7 @@ class PageSlot(Struct, frozen=True, kw_only=True, gc=False):
 
     starts_at: datetime
     slot_id: UUID
-    json: Raw
+    json: bytes
 
 
 class Calendar:
@@ -57,7 +57,7 @@ class Calendar:
         self._pages[slot.slot_id] = PageSlot(
             starts_at=slot.starts_at,
             slot_id=slot.slot_id,
-            json=Raw(b'%b,"suspect":%b}' % (told.json, suspect)),
+            json=b'%b,"suspect":%b}' % (told.json, suspect),
         )
         if known is None:
             key = (slot.starts_at, slot.slot_id)

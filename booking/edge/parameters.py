@@ -1,5 +1,6 @@
 """Reading query parameters: known ones, each once, within their limits; anything else is a 400 problem."""
 
+from functools import lru_cache
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -10,6 +11,8 @@ from booking.edge.bodies import in_years, lists_of, moments_of
 from booking.edge.problems import Problem
 
 PARAMETERS_MAX = 32
+_PARSED = "booking.parameters"
+"""Where in a scope they are kept once they were parsed: whoever judges and whoever reads need them."""
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 
@@ -22,7 +25,10 @@ def read_parameters(scope: Scope, kind: type[Q]) -> Q:
     Raises:
         Problem: invalid-parameter, naming it.
     """
-    texts = parameters(scope, frozenset(kind.__struct_encode_fields__))
+    parsed: dict[str, str] | None = scope.get(_PARSED)  # type: ignore[assignment]
+    texts = (
+        parameters(scope, frozenset(kind.__struct_encode_fields__)) if parsed is None else parsed
+    )
     values: dict[str, Any] = dict(texts)
     for name in lists_of(kind) & texts.keys():
         values[name] = texts[name].split(",")
@@ -33,10 +39,20 @@ def read_parameters(scope: Scope, kind: type[Q]) -> Q:
         query = msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from error
-    for field in msgspec.structs.fields(kind):
-        if field.encode_name in moments_of(kind) and not in_years(getattr(query, field.name)):
-            raise Problem("invalid-parameter", f"{field.encode_name}: years are 1970 to 2199.")
+    for field_name, name in _moment_fields(kind):
+        if not in_years(getattr(query, field_name)):
+            raise Problem("invalid-parameter", f"{name}: years are 1970 to 2199.")
     return query
+
+
+@lru_cache
+def _moment_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, str], ...]:
+    """Members that are moments, with their names as parameters: found once, it is a slow look."""
+    return tuple(
+        (field.name, field.encode_name)
+        for field in msgspec.structs.fields(kind)
+        if field.encode_name in moments_of(kind)
+    )
 
 
 def _invalid(message: str) -> Problem:
@@ -54,7 +70,7 @@ def refuse_other_parameters(scope: Scope, known: frozenset[str]) -> None:
         Problem: invalid-parameter.
     """
     if scope["query_string"]:
-        parameters(scope, known)
+        scope[_PARSED] = parameters(scope, known)  # type: ignore[literal-required]
 
 
 def parameters(scope: Scope, known: frozenset[str]) -> dict[str, str]:

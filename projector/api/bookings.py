@@ -74,7 +74,7 @@ def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:
             partial(query, state=asked.state, before=before, limit=asked.limit + 1),
             limit=asked.limit,
             cursor_after=lambda last: write_cursor(_Before(position=last[0]), asked),
-            shown=lambda item: item[1],
+            listed=lambda items: [booking for _, booking in items],
         )
 
     return [booking, bookings]

@@ -90,14 +90,14 @@ class Window:
         *,
         limit: int,
         cursor_after: Callable[[T], str],
-        shown: Callable[[T], Any] = lambda item: item,
+        listed: Callable[[list[T]], Any] = lambda items: items,
     ) -> Answer:
         """One page; the query looks one further than the page to know whether there is a next."""
         asked = read_conditions(request.scope, self.reader.tokens.codec)
         items, freshness = await self.reader.read(asked, query)
         page = items[:limit]
         next_cursor = cursor_after(page[-1]) if len(items) > limit else None
-        value = {plural: [shown(item) for item in page], "next_cursor": next_cursor}
+        value = {plural: listed(page), "next_cursor": next_cursor}
         return answer(value, freshness, self.reader.tokens)
 
     def not_found(
