@@ -1,9 +1,9 @@
 """The checkpoint moves only from where its mover believes it stands, with the rows it covers.
 
 Protects the view from a second projector, or one that was paused and woke up (a zombie): whoever
-did not see the last move changes no row, whatever it wrote before in its transaction. It does so
-by `UPDATE ... WHERE epoch, position and event id are still mine`, run first in the transaction that
-writes the rows: the row lock lets one mover in at a time, and no row back means roll back. It
+did not see the last move changes no row, whatever it wrote before in its transaction. It does so by
+`UPDATE ... WHERE epoch, position, event id and as_of are still mine`, run first in the transaction
+that writes the rows: the row lock lets one mover in at a time, and no row back means roll back. It
 costs one heap-only update per batch, not per event.
 """
 
@@ -52,6 +52,7 @@ MOVE_CHECKPOINT = """
 UPDATE read_model.checkpoint AS c
 SET position = $4, event_id = $5, as_of = greatest(c.as_of, $6), state = $7
 WHERE c.epoch = $1 AND c.position = $2 AND c.event_id IS NOT DISTINCT FROM $3
+  AND c.as_of IS NOT DISTINCT FROM $8
 RETURNING c.as_of, c.generation
 """
 
@@ -79,6 +80,7 @@ async def move_checkpoint(
         event_id,
         as_of,
         state,
+        seen.as_of,
     )
     if row is None:
         raise CheckpointMoved(f"the checkpoint no longer stands at position {seen.position}")
