@@ -145,13 +145,16 @@ async def read_event_id(log: asyncpg.Pool, position: int) -> UUID | None:
 
 
 BEGIN_NEW_EPOCH = """
-SELECT published.new_epoch($1)
+SELECT published.new_epoch($1, $2)
 """
 
 
-async def begin_new_epoch(log: asyncpg.Pool, old: UUID) -> UUID:
-    """Say that the history of `old` was contradicted; answers the epoch now in force."""
-    epoch: UUID = await log.fetchval(BEGIN_NEW_EPOCH, old, timeout=2.0)
+async def begin_new_epoch(log: asyncpg.Pool, old: UUID, *, seen: UUID) -> UUID:
+    """Say that the history of `old` was contradicted; answers the epoch now in force.
+
+    `seen` is the latest epoch known here; a new one is later.
+    """
+    epoch: UUID = await log.fetchval(BEGIN_NEW_EPOCH, old, seen, timeout=2.0)
     return epoch
 
 

@@ -4,6 +4,8 @@ Nothing is remembered between two looks and nothing is guessed. Two relays may d
 worst that happens is that the stream is made twice, with the same numbers.
 """
 
+from uuid import UUID
+
 import asyncpg
 from msgspec import Struct
 from nats.js import JetStreamContext
@@ -43,7 +45,8 @@ async def agree(log: asyncpg.Pool, jetstream: JetStreamContext) -> Agreement:
         # What is about to be deleted is looked at again: another relay may have healed it since.
         again, _, beside = await _look(log, jetstream)
         if again is finding:
-            await _heal(finding, beside, log, jetstream)
+            seen = stream.epoch if stream and stream.epoch else beside.epoch
+            await _heal(finding, beside, log, jetstream, seen=seen)
         healed.append(finding)
     raise NoAgreement(
         f"The stream {healed[-1].value}, and was healed {HEALINGS_MAX} times in vain."
@@ -60,14 +63,19 @@ async def _look(
 
 
 async def _heal(
-    finding: Finding, beside: LogState, log: asyncpg.Pool, jetstream: JetStreamContext
+    finding: Finding,
+    beside: LogState,
+    log: asyncpg.Pool,
+    jetstream: JetStreamContext,
+    *,
+    seen: UUID,
 ) -> None:
     match finding:
         case Finding.MISSING:
             await create(jetstream, beside.epoch, head=beside.head)
-        case Finding.ANOTHER_HISTORY:
+        case Finding.ANOTHER_HISTORY | Finding.OF_A_LATER_EPOCH:
             # Readers may have seen events that the log has lost. Under the new epoch the stream
             # is one "of another epoch", which the next look finds and mends.
-            await new_epoch(log, beside.epoch)
+            await new_epoch(log, beside.epoch, seen=seen)
         case _:
             await recreate(jetstream, beside.epoch, head=beside.head)

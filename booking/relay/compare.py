@@ -31,6 +31,7 @@ class Finding(Enum):
     AGREES = "agrees with the log"  # it may be behind: that is what relaying is for
     MISSING = "is missing"
     OF_ANOTHER_EPOCH = "was made for another epoch or with other settings"
+    OF_A_LATER_EPOCH = "was made for an epoch that the log has forgotten"
     HOLES = "has holes"
     FOREIGN_TAIL = "ends with a message that is not an event at its place"
     BEYOND_THE_LOG = "is empty but numbered beyond the log"
@@ -41,6 +42,10 @@ def compare(stream: StreamState | None, log: LogState) -> Finding:  # noqa: PLR0
     """Judge a stream read *before* the log: the log only grows, so it can only seem further on."""
     if stream is None:
         return Finding.MISSING
+    if stream.epoch is not None and stream.epoch > log.epoch:
+        # Epochs order by time and the log's never goes back by itself: it was put back to a copy from
+        # before that epoch began, and what readers were told since may name the same positions.
+        return Finding.OF_A_LATER_EPOCH
     if stream.epoch != log.epoch:
         return Finding.OF_ANOTHER_EPOCH
     if stream.messages == 0:  # no tail to compare: events expired, or none has come yet

@@ -60,10 +60,13 @@ async def events_after(log: asyncpg.Pool, position: int, *, events_max: int) -> 
     return events
 
 
-NEW_EPOCH = "SELECT published.new_epoch($1)"
+NEW_EPOCH = "SELECT published.new_epoch($1, $2)"
 
 
-async def new_epoch(log: asyncpg.Pool, old: UUID) -> UUID:
-    """End the epoch `old` unless somebody else has already; return the epoch now in force."""
-    epoch: UUID = await log.fetchval(NEW_EPOCH, old)
+async def new_epoch(log: asyncpg.Pool, old: UUID, *, seen: UUID) -> UUID:
+    """End the epoch `old` unless somebody else has already; return the epoch now in force.
+
+    `seen` is the latest epoch known here; a new one is later.
+    """
+    epoch: UUID = await log.fetchval(NEW_EPOCH, old, seen)
     return epoch

@@ -139,8 +139,13 @@ class Projector:
             event_id = await read_event_id(self._log, seen.position)
             if event_id != seen.event_id:
                 _log.error("log_contradicts_checkpoint", position=seen.position)
-                await begin_new_epoch(self._log, head.epoch)
+                await begin_new_epoch(self._log, head.epoch, seen=seen.epoch)
                 head = await read_head(self._log)
+        elif seen.epoch is not None and seen.epoch > head.epoch:
+            # It was put back to a copy from before that epoch, and takes up numbers told since.
+            _log.error("log_forgot_an_epoch", forgotten=str(seen.epoch), epoch=str(head.epoch))
+            await begin_new_epoch(self._log, head.epoch, seen=seen.epoch)
+            head = await read_head(self._log)
         if seen.epoch != head.epoch:
             _log.warning("epoch_begins", epoch=str(head.epoch), position=head.position)
             seen = await begin_epoch(connection, seen, head.epoch)

@@ -57,7 +57,7 @@ async def test_every_table_is_folded_from_the_log_or_says_who_is_at_work(
         "SELECT relname FROM pg_class WHERE relnamespace = 'read_model'::regnamespace "
         "AND relkind = 'r'"
     )
-    at_work = {"checkpoint", "projectors", "query_nodes", "verification"}
+    at_work = {"checkpoint", "projectors", "query_nodes", "verification", "dropped_event"}
     assert {row["relname"] for row in tables} - at_work == set(TABLES)
 
 

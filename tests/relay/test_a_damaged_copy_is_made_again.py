@@ -235,6 +235,35 @@ async def test_a_log_that_was_put_back_begins_a_new_epoch(
     await assert_the_stream_is_the_log(database, nats)
 
 
+async def test_a_log_that_was_put_back_to_before_an_epoch_does_not_take_up_its_old_one(
+    database, relay, nats
+):
+    await write_events(database, 12)
+    await relay_everything(relay)
+    earliest = await epoch_of(database)
+    later = await database.fetchval("SELECT published.new_epoch($1)", earliest)
+    await write_events(database, 3)
+    await relay_everything(relay)
+
+    await rewind(database, 12)  # a backup from before `later`: tokens of positions 13.. are out there
+    await database.execute("UPDATE booking.log_head SET epoch = $1", earliest)
+    rounds = await try_to_relay_everything(relay)
+
+    assert findings(rounds) == [Finding.OF_A_LATER_EPOCH, Finding.OF_ANOTHER_EPOCH]
+    assert await epoch_of(database) > later
+    await assert_the_stream_is_the_log(database, nats)
+
+
+async def test_a_new_epoch_is_later_than_any_that_was_seen_whatever_the_clock_says(database):
+    before = await epoch_of(database)
+    seen = await database.fetchval("SELECT uuidv7(interval '1 day')")  # its clock was ahead
+    after = await database.fetchval("SELECT published.new_epoch($1, $2)", before, seen)
+    assert after > seen
+    assert await database.fetchval("SELECT published.new_epoch($1)", after) > after
+    unchanged = await epoch_of(database)
+    assert await database.fetchval("SELECT published.new_epoch($1, $2)", before, seen) == unchanged
+
+
 async def test_an_epoch_ended_by_somebody_else_is_followed(database, relay, nats):
     await write_events(database, 12)
     await relay_everything(relay)

@@ -7,7 +7,8 @@ import pytest
 from booking.relay.compare import Finding, StreamState, compare
 from booking.relay.read_log import LogState
 
-EPOCH, OTHER_EPOCH, EVENT, OTHER_EVENT = (UUID(int=number) for number in range(1, 5))
+EARLIER_EPOCH, EPOCH, LATER_EPOCH = (UUID(int=number) for number in (1, 2, 3))
+EVENT, OTHER_EVENT = (UUID(int=number) for number in (4, 5))
 
 
 def stream(**differences) -> StreamState:
@@ -27,7 +28,8 @@ EMPTY = {"messages": 0, "first_position": 21, "tail_event_id": None}
         (stream(**EMPTY), 20, EVENT, Finding.AGREES),
         (stream(**EMPTY), 25, EVENT, Finding.AGREES),
         (None, 20, None, Finding.MISSING),
-        (stream(epoch=OTHER_EPOCH), 20, EVENT, Finding.OF_ANOTHER_EPOCH),
+        (stream(epoch=EARLIER_EPOCH), 20, EVENT, Finding.OF_ANOTHER_EPOCH),
+        (stream(epoch=LATER_EPOCH), 20, EVENT, Finding.OF_A_LATER_EPOCH),
         (stream(epoch=None), 20, EVENT, Finding.OF_ANOTHER_EPOCH),
         (stream(messages=9), 20, EVENT, Finding.HOLES),
         (stream(tail_event_id=None), 20, EVENT, Finding.FOREIGN_TAIL),
