@@ -14,7 +14,7 @@ import structlog
 from litestar.handlers import HTTPRouteHandler
 
 from booking import keys
-from booking.api import bookings, commands, inventory, slots
+from booking.api import bookings, commands, inventory, slots, tickets
 from booking.api.desk import Desk
 from booking.api.problems import PROBLEMS
 from booking.attempts import STATEMENT_TIMEOUT_MS, Attempts
@@ -23,6 +23,7 @@ from booking.edge.api_keys import KeyTable
 from booking.edge.database import DatabaseClock, open_pool, refuse_unsafe
 from booking.edge.parts import Part
 from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
+from booking.edge.tickets import Tickets
 from booking.events.tokens import TokenCodec
 from booking.guards import GUARDS, THE_PRODUCTS, chosen, records
 from booking.injected_fault import with_fault
@@ -65,8 +66,10 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
         others = await _pool(stack, settings, "booking-api", OTHER_CONNECTIONS_MAX)
         async with others.acquire() as connection:
             await refuse_unsafe(connection, environment=settings.environment, role=ROLE)
-        tokens = TokenCodec(await records.token_secret(others))
+        secret = await records.token_secret(others)
+        tokens = TokenCodec(secret)
         clock = await stack.enter_async_context(DatabaseClock(others))
+        browsers = Tickets(secret, now_at_least=clock.now_at_least, now_at_most=clock.now_at_most)
         key_table = await stack.enter_async_context(KeyTable(lambda: keys.load(others)))
         wake = await stack.enter_async_context(Wake(settings.nats_url))
 
@@ -107,11 +110,14 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
 
         yield Part(
             name="booking",
-            handlers=_routes(desk, lambda caller, key: records.recall(others, caller, key)),
+            handlers=_routes(
+                desk, lambda caller, key: records.recall(others, caller, key), browsers
+            ),
             ready=missing,
             drain=drain,
             metrics=measures.registry,
             keys=key_table,
+            tickets=browsers,
             problems=PROBLEMS,
         )
 
@@ -119,15 +125,16 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
 def part_on_paper() -> Part:
     """The routes and problems alone, for documents: nothing is opened, so nothing can be decided."""
     nothing: Any = None
-    return Part(name="booking", handlers=_routes(nothing, nothing), problems=PROBLEMS)
+    return Part(name="booking", handlers=_routes(nothing, nothing, nothing), problems=PROBLEMS)
 
 
-def _routes(desk: Desk, recall: commands.Recall) -> list[HTTPRouteHandler]:
+def _routes(desk: Desk, recall: commands.Recall, browsers: Tickets) -> list[HTTPRouteHandler]:
     return [
         *inventory.routes(desk),
         *slots.routes(desk),
         *bookings.routes(desk),
         *commands.routes(desk, recall),
+        *tickets.routes(browsers),
     ]
 
 

@@ -18,6 +18,7 @@ from booking.edge.api_keys import KeyTable
 from booking.edge.database import DatabaseClock
 from booking.edge.parts import Part
 from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
+from booking.edge.tickets import Tickets
 from booking.events.tokens import TokenCodec
 from projector.api import activity, bookings, histories, inventory, operations
 from projector.api.answers import Tokens
@@ -138,7 +139,8 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         )
         follower = node.follower
         heads = LogHeads(log)
-        tokens = Tokens(TokenCodec(await read_token_secret(log)))
+        secret = await read_token_secret(log)
+        tokens = Tokens(TokenCodec(secret))
         tables = read_model
         if not reads_the_read_model:
             tables = cast("asyncpg.Pool", WriteTables(log))
@@ -190,6 +192,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             ready=missing,
             drain=live.drain,
             keys=keys,
+            tickets=Tickets(secret, now_at_least=clock.now_at_least, now_at_most=clock.now_at_most),
             problems=PROBLEMS,
             metrics=reader.metrics.registry,
         )

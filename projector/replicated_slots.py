@@ -65,7 +65,7 @@ class ReplicatedSlots:
         return _found(standing, value, suspect=held.suspect)
 
     async def find_all(self, slot_ids: Sequence[UUID]) -> Found[list[OpenJson]]:
-        """Those of some slots that exist, all of one position."""
+        """Those of some slots that exist, in the order asked for, all of one position."""
         if len(slot_ids) == 1 and self.held(slot_ids[0]) is None:
             await self.find(slot_ids[0])  # with others who ask at the same time
         all_held = [there for slot_id in slot_ids if (there := self.held(slot_id)) is not None]
@@ -77,7 +77,8 @@ class ReplicatedSlots:
         ):
             return _found(standing, [held.json for held, _ in all_held if held.version])
         found = (await self._read(slot_ids)).found
-        slots = [open_json(row.slot) for row in found.value.values()]
+        rows = [row for slot_id in slot_ids if (row := found.value.get(slot_id)) is not None]
+        slots = [open_json(row.slot) for row in rows]
         return msgspec.structs.replace(found, value=slots)  # type: ignore[arg-type]
 
     async def _look(self, slot_ids: Sequence[UUID]) -> Mapping[UUID, Found[SlotView | None]]:

@@ -1,20 +1,26 @@
 """Admission: who is calling, whether they may, and whether they may now (401, 403, 429, in this order)."""
 
 import math
+from urllib.parse import parse_qsl
 
 from litestar.types import Scope
 
 from booking.edge.api_keys import ANONYMOUS, Caller, KeysUnknown, KeyTable
+from booking.edge.database import NoDatabaseTime
 from booking.edge.problems import Problem
 from booking.edge.rate_limit import RateLimit
+from booking.edge.tickets import InvalidTicket, Tickets
 
 
 class Admission:
     """The doorkeeper of one application."""
 
-    def __init__(self, keys: KeyTable | None, *, environment: str) -> None:
+    def __init__(
+        self, keys: KeyTable | None, *, environment: str, tickets: Tickets | None = None
+    ) -> None:
         """Off production, callers without a key are anonymous, with all scopes and no rate limit."""
         self._keys = keys
+        self._tickets = tickets
         self._production = environment == "production"
         self._rate_limit = RateLimit() if self._production else None
 
@@ -49,9 +55,26 @@ class Admission:
         for name, value in scope["headers"]:
             if name == b"authorization":
                 return self._owner(value)
+        if b"ticket=" in scope["query_string"] and (ticket := _ticket(scope)) is not None:
+            return self._holder(ticket)
         if self._production:
             raise _unauthenticated("The request carries no API key.")
         return ANONYMOUS
+
+    def _holder(self, ticket: str) -> Caller:
+        """Whom a ticket lets in: its time is judged by the database's clock, as it was when it was made."""
+        if self._tickets is None:
+            raise _unauthenticated("This process reads no tickets.")
+        try:
+            return self._tickets.caller(ticket)
+        except InvalidTicket as error:
+            raise _unauthenticated(f"The ticket is {error}.") from error
+        except NoDatabaseTime:
+            raise Problem(
+                "database-unavailable",
+                "Tickets cannot be checked: the database's time is not known.",
+                members={"outcome": "did-not-happen"},
+            ) from None
 
     def _owner(self, authorization: bytes) -> Caller:
         scheme, _, secret = authorization.partition(b" ")
@@ -68,6 +91,14 @@ class Admission:
         if caller is None:
             raise _unauthenticated("The API key is unknown or revoked.")
         return caller
+
+
+def _ticket(scope: Scope) -> str | None:
+    """The ticket of a request to a route that takes one."""
+    if "ticket" not in scope["booking.route"].parameters:  # type: ignore[typeddict-item]
+        return None
+    pairs = parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=None)
+    return next((value for name, value in pairs if name == "ticket"), None)
 
 
 def _unauthenticated(detail: str) -> Problem:

@@ -71,6 +71,7 @@ class EdgeApplication(Litestar):
         self._admission = Admission(
             next((part.keys for part in parts if part.keys is not None), None),
             environment=environment,
+            tickets=next((part.tickets for part in parts if part.tickets is not None), None),
         )
         super().__init__(
             [*(handler for part in parts for handler in part.handlers), *PAGES],

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from booking.edge.api_keys import KeyTable
 from booking.edge.problems import ProblemType
+from booking.edge.tickets import Tickets
 
 
 async def _nothing_missing() -> list[str]:
@@ -45,6 +46,9 @@ class Part:
 
     keys: KeyTable | None = None
     """Its API keys. Without a table only anonymous callers are let in, and only off production."""
+
+    tickets: Tickets | None = None
+    """Reads the tickets that routes with the query parameter `ticket` accept instead of a key."""
 
     problems: Mapping[str, ProblemType] = field(default_factory=dict)
     """The problem types its routes may answer with, by slug, beside the edge's own."""

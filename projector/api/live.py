@@ -43,6 +43,8 @@ class StreamAsked(Struct, frozen=True, kw_only=True):
     slot_id: Annotated[list[UUID], Meta(min_length=1, max_length=100)] | None = None
     resource_id: UUID | None = None
     token: str | None = None
+    ticket: str | None = None
+    """Who comes with one needs no key; it was looked at when the caller was let in."""
 
 
 class Live:

@@ -41,7 +41,6 @@ def test_every_folder_of_the_map_is_there():
         *[("GET", f"/v1/{noun}/{SOMETHING}/history") for noun in ("slots", "bookings")],
         ("GET", f"/v1/resources/{SOMETHING}/overview"),
         ("GET", "/v1/activity"),
-        ("POST", "/v1/tickets"),
     ],
 )
 async def test_what_the_readme_calls_missing_is_not_pretended(system, method, path):
