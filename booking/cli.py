@@ -13,6 +13,7 @@ import rich_click as click
 
 from booking.audit.cli import audit
 from booking.edge.failures import Misconfigured
+from booking.epoch.cli import epoch
 from booking.invocation import data_dir_option, environ_of, run_process
 from booking.keys_cli import keys
 
@@ -43,6 +44,7 @@ def booking() -> None:
     booking demo         an oversell, shown and then prevented
     booking audit        do counters, bookings and log agree?
     booking keys list    who may call
+    booking epoch new    the last step of a restore
     """
 
 
@@ -161,6 +163,7 @@ def migrate(data_dir: str | None) -> int:
 
 
 booking.add_command(audit)
+booking.add_command(epoch)
 booking.add_command(keys)
 
 
