@@ -16,7 +16,7 @@ from msgspec import Struct
 from loadtest import history
 from loadtest.driver import Offered
 from loadtest.history import Operation
-from loadtest.system import LogFile, System, deployed, embedded
+from loadtest.system import Beside, LogFile, System, deployed, embedded
 from loadtest.trial import Generator, Knob, Mark, Trial, append_trial
 
 
@@ -117,6 +117,7 @@ class Laboratory:
         settings: Mapping[str, str] | None = None,
         *,
         parts: str | None = None,
+        beside: Beside | None = None,
         data: str | None = None,
     ) -> AsyncIterator[System]:
         """A system with the settings of the arm and these; on leaving it has ended and every fault is healed.
@@ -124,7 +125,8 @@ class Laboratory:
         Args:
             arm: whose settings, and whose data directory.
             settings: more of them.
-            parts: only these parts of `booking up` (for example "api,relay,queries", to run the projector as a part of its own).
+            parts: only these parts of `booking up`, for example "api,relay,queries".
+            beside: starts what was left out with `system.part(…, until_ready=False)`, because `booking up` is ready only when it is there.
             data: another data directory than the arm's; the same name again goes on where it was.
 
         Raises:
@@ -143,6 +145,7 @@ class Laboratory:
             log=log,
             log_file=self.folder / f"system-{name}.log",
             parts=parts,
+            beside=beside,
         ) as system:
             self.first_system_at_s = self.first_system_at_s or time.monotonic()
             yield system

@@ -5,7 +5,7 @@ started ends, and every fault is healed, however the experiment ends.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from random import Random
 
@@ -20,11 +20,15 @@ from loadtest.giving_back import give_back
 from loadtest.history import LoggedEvent
 from loadtest.inventory import Opened, open_resource
 from loadtest.part import Kind, Part, children_of
-from loadtest.system_under_test import booking_up
+from loadtest.system_under_test import RUN_FILE, RunFile, booking_up, read_run_file
 
 REQUEST_TIMEOUT_S = 15.0
 # So many that nobody waits for a connection while the system keeps up at all: people do not queue for each other.
 CONNECTIONS_MAX = 256
+
+
+Beside = Callable[["System"], Awaitable[None]]
+"""Starts parts that were left out of `booking up`, while it waits for them; the system's own address is not known yet."""
 
 
 class LogFile:
@@ -38,13 +42,6 @@ class LogFile:
 
 class _Head(Struct):
     head: int
-
-
-class RunFile(Struct):
-    """What `booking up` says about itself in `run.json`; of its members those an experiment needs."""
-
-    pid: int
-    nats_url: str
 
 
 class System:
@@ -168,7 +165,7 @@ class System:
         """
         if self._data_dir is None:
             raise CannotRunError("Only an embedded system has a run file: leave out --target.")
-        return msgspec.json.decode((self._data_dir / "run.json").read_bytes(), type=RunFile)
+        return read_run_file(self._data_dir / RUN_FILE)
 
     async def give_back(self) -> None:
         """Ends every booking on the slots that were opened here, and closes the slots."""
@@ -191,24 +188,33 @@ async def embedded(
     log: LogFile,
     log_file: Path,
     parts: str | None = None,
+    beside: Beside | None = None,
 ) -> AsyncIterator[System]:
     """`booking up` on a directory, with these settings; started again on the same directory it goes on where it was.
 
     Raises:
         CannotRunError: it does not start; the sentence quotes it.
     """
-    async with (
-        booking_up(data_dir, settings=settings, log_file=log_file, parts=parts) as url,
-        Faults() as faults,
-    ):
+    async with Faults() as faults:
         system = System(
-            url, log=log, faults=faults, data_dir=data_dir, settings=settings, log_file=log_file
+            "", log=log, faults=faults, data_dir=data_dir, settings=settings, log_file=log_file
         )
         try:
-            yield system
+            async with booking_up(
+                data_dir,
+                settings=settings,
+                log_file=log_file,
+                parts=parts,
+                beside=None if beside is None else lambda: beside(system),
+            ) as url:
+                system.url = url
+                try:
+                    yield system
+                finally:
+                    # A paused process cannot end in order.
+                    faults.heal()
+                    await system.close()
         finally:
-            # A paused process cannot end in order.
-            faults.heal()
             await system.close()
 
 

@@ -9,8 +9,12 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
+
+import msgspec
+from msgspec import Struct
 
 from loadtest.failures import CannotRunError
 
@@ -19,13 +23,20 @@ READY_DEADLINE_S = 60.0
 # `booking up` promises to be gone within ten seconds of SIGTERM.
 STOP_DEADLINE_S = 12.0
 EXPLAINED = 2
+RUN_FILE = "run.json"
+POLL_EVERY_S = 0.02
 # Where Postgres is found is a matter of the machine, not of somebody's system.
 OF_THE_MACHINE = ("BOOKING_PG_BIN",)
 
 
 @contextlib.asynccontextmanager
 async def booking_up(
-    data_dir: Path, *, settings: Mapping[str, str], log_file: Path, parts: str | None = None
+    data_dir: Path,
+    *,
+    settings: Mapping[str, str],
+    log_file: Path,
+    parts: str | None = None,
+    beside: Callable[[], Awaitable[None]] | None = None,
 ) -> AsyncIterator[str]:
     """Runs `booking up` and yields its URL; on leaving it has ended.
 
@@ -34,6 +45,7 @@ async def booking_up(
         settings: environment variables of this arm; no other BOOKING_ or PROJECTOR_ setting of the caller's environment gets through.
         log_file: where its standard error goes.
         parts: only these parts, as `--parts` takes them; None for all.
+        beside: awaited when the servers run and before everything has to be ready: starts what was left out of `parts`.
 
     Raises:
         CannotRunError: it ended, or did not get ready in time; the sentence quotes its last words.
@@ -51,6 +63,9 @@ async def booking_up(
             start_new_session=True,
         )
     try:
+        if beside is not None:
+            await _servers_run(process, data_dir, log_file)
+            await beside()
         yield await _ready(process, log_file)
     finally:
         await _stop(process)
@@ -65,6 +80,34 @@ def environment(own: Mapping[str, str], settings: Mapping[str, str]) -> dict[str
     }
     own_pid = {"BOOKING_PARENT_PID": str(os.getpid())}
     return kept | own_pid | {"BOOKING_ENVIRONMENT": "laboratory"} | dict(settings)
+
+
+async def _servers_run(process: asyncio.subprocess.Process, data_dir: Path, log_file: Path) -> None:
+    """Waits for the run file of this very process; one of a killed predecessor may lie there."""
+    ends_s = time.monotonic() + READY_DEADLINE_S
+    while process.returncode is None and time.monotonic() < ends_s:
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            if read_run_file(data_dir / RUN_FILE).pid == process.pid:
+                return
+        await asyncio.sleep(POLL_EVERY_S)
+    raise CannotRunError(_last_words(process.returncode, log_file))
+
+
+class RunFile(Struct):
+    """What `booking up` says about itself; of its members those an experiment needs."""
+
+    pid: int
+    nats_url: str
+
+
+def read_run_file(path: Path) -> RunFile:
+    """A run file.
+
+    Raises:
+        OSError: there is none.
+        msgspec.DecodeError: it is none.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=RunFile)
 
 
 async def _ready(process: asyncio.subprocess.Process, log_file: Path) -> str:

@@ -1,0 +1,213 @@
+"""The place scenarios work in, on a real system: parts of their own, people whose requests become operations, trials that are on disk when they end."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from processes_about import processes_about
+
+from loadtest.checkers.integrity import integrity
+from loadtest.checkers.read_your_writes import read_your_writes
+from loadtest.driver.event_stream import events
+from loadtest.failures import CannotRunError
+from loadtest.generators import generate
+from loadtest.laboratory import Laboratory, Target
+from loadtest.part import Part
+from loadtest.person import Person
+from loadtest.scenario import Arm
+from loadtest.trial import read_records
+
+GUARDED = Arm(name="guarded", guard="on")
+
+
+class Quiet:
+    def step(self, text: str) -> None:
+        pass
+
+
+def laboratory(tmp_path, **more) -> Laboratory:
+    (tmp_path / "out").mkdir(exist_ok=True)
+    (tmp_path / "scratch").mkdir(exist_ok=True)
+    return Laboratory(
+        seed=7,
+        folder=tmp_path / "out",
+        scratch=tmp_path / "scratch",
+        progress=Quiet(),
+        **more,
+    )
+
+
+def test_the_same_seed_gives_the_same_people_whatever_the_arm(tmp_path):
+    one, other = laboratory(tmp_path).rng("people", 3), laboratory(tmp_path).rng("people", 3)
+    assert one.getrandbits(64) == other.getrandbits(64)
+    assert laboratory(tmp_path).rng("others").getrandbits(64) != one.getrandbits(64)
+
+
+async def test_what_people_do_is_on_disk_with_its_log_when_the_trial_ends(tmp_path):
+    lab = laboratory(tmp_path)
+    async with lab.system(GUARDED) as system, system.client() as client:
+        opened = await system.open_resource(capacities=[5, 5], rng=lab.rng("slots"))
+        hall, foyer = opened.slot_ids
+        async with lab.trial(system, GUARDED, {"S ms": 0}, slot_ids=[hall, foyer]) as record:
+            anna = Person(client, record, 1, lab.rng("anna"), digests=True)
+            look = await anna.look(hall, strong=True)
+            assert (look.remaining, look.level, look.condition) == (5, "strong", "strong")
+            hold = await anna.hold(hall, 2, based_on=look.token_out, intent="an evening")
+            assert (hold.status, hold.remaining, hold.version) == (201, 3, 2)
+            assert (hold.booking_version, hold.state) == (1, "held")
+            again = await anna.hold(hall, 2, key=hold.key, intent="an evening")
+            assert (again.replayed, again.digest) == (True, hold.digest)
+            confirm = await anna.change("confirm", hold.booking_id)
+            assert (confirm.state, confirm.version, confirm.booking_version) == ("confirmed", 3, 2)
+            seen = await anna.read_booking(hold.booking_id, token=confirm.token_out)
+            assert (seen.status, seen.booking_version, seen.state) == (200, 2, "confirmed")
+            stay = await anna.book([(hall, 1), (foyer, 1)])
+            assert sorted(line.remaining for line in stay.lines) == [2, 4]
+            refused = await anna.book([(hall, 1), (foyer, 9)])
+            named = [line for line in refused.lines if line.version is not None]
+            assert (refused.status, refused.problem) == (409, "capacity-exceeded")
+            assert [(line.slot_id, line.remaining) for line in named] == [(foyer, 4)]
+            resized = await anna.resize(foyer, 3, if_match=2)
+            assert (resized.status, resized.capacity, resized.version) == (200, 3, 3)
+            assert (await anna.resize(foyer, 4, if_match=2)).problem == "version-mismatch"
+            record.note(answer=42)
+    [kept] = read_records(tmp_path / "out")
+    assert kept.operations == record.operations
+    assert kept.trial.facts == {"answer": 42}
+    assert [event.type for event in kept.events] == [
+        *("SlotOpened", "SlotOpened", "HoldPlaced", "BookingConfirmed", "BookingConfirmed"),
+        "SlotResized",
+    ]
+    assert integrity(kept.operations, kept.events).verdict == "valid"
+    assert read_your_writes(kept.operations, kept.events).verdict == "valid"
+    assert processes_about(tmp_path) == []
+
+
+async def shop(share, record) -> None:
+    """The work of a generator of its own: looks, at its share of the slots."""
+    await share.begin()
+    async with share.client() as client:
+        for journey in range(share.args["looks"]):
+            person = Person(
+                client, record, journey * share.count + share.number, share.rng(journey)
+            )
+            await person.look(share.args["slot_id"])
+    record.note(looked=share.args["looks"])
+
+
+async def test_parts_of_their_own_lag_stand_still_die_and_come_back(tmp_path, monkeypatch):
+    lab = laboratory(tmp_path)
+    parts: list[Part] = []
+
+    async def projector_apart(system) -> None:
+        parts.append(await system.part("projector", until_ready=False))
+
+    async with (
+        lab.system(GUARDED, parts="api,relay,queries", beside=projector_apart) as system,
+        system.client() as client,
+    ):
+        [projector] = parts
+        opened = await system.open_resource(capacities=[50], rng=lab.rng("slots"))
+        [slot_id] = opened.slot_ids
+        late = await system.part("queries", {"PROJECTOR_INJECTED_LAG_MS": "400"})
+        async with lab.trial(system, GUARDED, {"S ms": 400}, slot_ids=[slot_id]) as record:
+            ben = Person(client, record, 2, lab.rng("ben"))
+            async with system.client(late.url) as elsewhere:
+                # A node asked for a slot for the first time answers when what it has read is due.
+                await ben.look(slot_id, client=elsewhere, node="late")
+                booked = await ben.book(slot_id)
+                assert (await ben.look(slot_id, token=booked.token_out)).version == 2
+                behind = await ben.look(slot_id, client=elsewhere, node="late")
+                assert (behind.version, behind.node) == (1, "late")
+                waited = await ben.look(slot_id, client=elsewhere, token=booked.token_out)
+                assert waited.version == 2
+
+            with system.faults.marked("projector paused"):
+                system.faults.pause(projector.pid)
+                missed = await ben.book(slot_id)
+                assert (await ben.look(slot_id)).version == 2
+                system.faults.resume(projector.pid)
+                assert (await ben.look(slot_id, token=missed.token_out, wait_s=10)).version == 3
+            assert [mark.what for mark in system.faults.marks] == ["projector paused"]
+
+            await projector.kill()
+            with pytest.raises(ProcessLookupError):
+                _ = projector.pid
+            gone = await ben.book(slot_id)
+            assert (await ben.look(slot_id)).version == 3
+            await projector.start()
+            assert (await ben.look(slot_id, token=gone.token_out, wait_s=10)).version == 4
+
+            stream = events(system.url, f"/v1/availability/stream?slot_id={slot_id}")
+            first = await anext(stream)
+            assert (first.event, '"version":4' in first.data) == ("snapshot", True)
+            await stream.aclose()
+
+            assert system.pid_of("relay") != system.pid_of("api")
+            with pytest.raises(CannotRunError, match="runs no projector"):
+                system.pid_of("projector")
+
+            before = len(record.operations)
+            monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+            await generate(
+                lab,
+                record,
+                work="test_laboratory:shop",
+                url=system.url,
+                count=2,
+                within_s=10,
+                args={"slot_id": slot_id, "looks": 5},
+            )
+            assert len(record.operations) - before == 10
+            assert record.facts["shares"] == [{"looked": 5}] * 2
+    assert processes_about(tmp_path) == []
+
+
+async def test_somebodys_deployment_is_left_as_it_was(tmp_path):
+    own = laboratory(tmp_path)
+    async with own.system(GUARDED) as theirs, theirs.client() as client:
+        before = await theirs.open_resource(capacities=[5], rng=own.rng("theirs"))
+        (tmp_path / "visit").mkdir()
+        guest = laboratory(tmp_path / "visit", target=Target(url=theirs.url))
+        async with guest.system(GUARDED) as system:
+            opened = await system.open_resource(capacities=[5], rng=guest.rng("slots"))
+            [slot_id] = opened.slot_ids
+            async with (
+                guest.trial(system, GUARDED, {"S ms": 0}, slot_ids=[slot_id]) as record,
+                system.client() as guests,
+            ):
+                carla = Person(guests, record, 1, guest.rng("carla"))
+                await carla.book(slot_id, 2)
+                await carla.hold(slot_id, 1)
+            with pytest.raises(CannotRunError, match="leave out --target"):
+                await system.part("queries")
+        [kept] = read_records(tmp_path / "visit/out")
+        assert [event.type for event in kept.events][-2:] == ["BookingConfirmed", "HoldPlaced"]
+        async with own.trial(theirs, GUARDED, {"S ms": 0}) as record:
+            owner = Person(client, record, 1, own.rng("owner"))
+            left = await owner.look(slot_id, strong=True)
+            assert (left.held, left.confirmed) == (0, 0)
+            assert (await owner.book(slot_id)).problem == "slot-closed"
+            assert (await owner.look(before.slot_ids[0], strong=True)).version == 1
+
+
+async def test_a_deployment_that_is_not_there_is_said_to_be(tmp_path):
+    lab = laboratory(tmp_path, target=Target(url="http://127.0.0.1:9"))
+    with pytest.raises(CannotRunError, match="does not answer"):
+        async with lab.system(GUARDED):
+            pass
+
+
+async def test_an_interrupted_trial_is_kept_and_not_judged(tmp_path):
+    lab = laboratory(tmp_path)
+
+    class Nowhere:
+        log = type("L", (), {"path": tmp_path / "none"})
+        faults = type("F", (), {"marks": []})
+
+    with pytest.raises(asyncio.CancelledError):  # noqa: PT012 -- the trial is what is left
+        async with lab.trial(Nowhere(), GUARDED, {"S ms": 0}) as record:
+            record.note(half=True)
+            raise asyncio.CancelledError
+    assert read_records(tmp_path / "out") == []
+    assert '"complete":false' in (tmp_path / "out/trials.jsonl").read_text()
