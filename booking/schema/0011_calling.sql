@@ -1,0 +1,9 @@
+-- Who may call the write side's functions: booking_writer, and nobody else. Unless it is taken back,
+-- Postgres lets everybody call a new function; booking_relay may look into this schema, so it could.
+--
+-- A later file that makes a function takes the right back beside it; CREATE OR REPLACE keeps what is.
+
+SET LOCAL ROLE booking_owner;
+
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA booking FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA booking TO booking_writer;
