@@ -18,6 +18,8 @@ from booking.events.messages import SlotState
 
 SLOTS_MAX = 250_000
 """About 0.7 kB each (docs/operations.md); the one not read for longest goes first."""
+FREED_MAX = 2_000
+"""Slots; about a millisecond of work."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -137,12 +139,15 @@ class Replica:
         self.hits = self.misses = self.drops = self.evicted = 0
         self._slots_max = slots_max
         self._rules = rules
-        self._held: OrderedDict[UUID, Held] = OrderedDict()
+        # By the number of the id: an id's own hash is slow, and a million of them would be objects
+        # that the garbage collector looks through.
+        self._held: OrderedDict[int, Held] = OrderedDict()
+        self._let_go: OrderedDict[int, Held] = OrderedDict()
         self._awaited: dict[UUID, _Awaited] = {}
         self._polled_to = 0
         self._kept = 0
         self._polled = False
-        self._kept_lately: deque[tuple[int, UUID, int]] = deque()
+        self._kept_lately: deque[tuple[int, int, int]] = deque()
 
     def __len__(self) -> int:
         """How many slots are held."""
@@ -150,18 +155,19 @@ class Replica:
 
     def find(self, slot_id: UUID) -> Held | None:
         """The slot as of this node's position (or of `ahead`, where that is further); None: not held."""
-        held = self._held.get(slot_id)
+        key = slot_id.int
+        held = self._held.get(key)
         if held is None:
             self.misses += 1
             return None
-        self._held.move_to_end(slot_id)
+        self._held.move_to_end(key)
         self.hits += 1
         return held
 
     def poll(self) -> Poll:
         """Begin a poll of the tables for newer versions of what is held."""
         self._polled = True
-        versions = {slot_id: held.version for slot_id, held in self._held.items()}
+        versions = {UUID(int=key): held.version for key, held in self._held.items()}
         return Poll(versions=versions, kept_before=self._kept)
 
     def register(self, slot_ids: Sequence[UUID]) -> Fill:
@@ -182,7 +188,7 @@ class Replica:
                     del self._awaited[slot_id]
 
     def fill(
-        self, fill: Fill, at: Standing, rows: Mapping[UUID, tuple[Told, bool] | None]
+        self, fill: Fill, at: Standing, rows: Mapping[UUID, tuple[Told | None, bool] | None]
     ) -> Outcome:
         """Keep what the tables held at `at`: each slot with whether it is suspect, None: no such slot."""
         rules, standing = self._rules, self.standing
@@ -202,10 +208,12 @@ class Replica:
                 if change is not None and self._is_newer(change, told.slot.version if told else 0):
                     told = change
             if told is None:
-                kept = msgspec.structs.replace(NO_SUCH_SLOT, ahead=ahead) if ahead else NO_SUCH_SLOT
+                kept = NO_SUCH_SLOT
+                if ahead or suspect:
+                    kept = msgspec.structs.replace(kept, ahead=ahead, suspect=suspect)
             else:
                 kept = Held.of(told, suspect=suspect, ahead=ahead)
-            self._keep(slot_id, kept, at.position)
+            self._keep(slot_id.int, kept, at.position)
         return "kept"
 
     def hear(
@@ -225,6 +233,8 @@ class Replica:
             poll: what was asked for; a poll misses no change of these slots, but tells of no other.
         """
         before, rules = self.standing, self._rules
+        for _ in range(min(FREED_MAX, len(self._let_go))):
+            self._let_go.popitem()
         if poll is None:
             self._polled = False
             self._kept_lately.clear()
@@ -261,6 +271,9 @@ class Replica:
     def drop(self) -> None:
         """Let go of everything; fills under way will not be kept."""
         self.drops += 1
+        # Freed a little with every message: a million at once would hold up every request.
+        if len(self._held) > FREED_MAX:
+            self._let_go, self._held = self._held, OrderedDict()
         self._held.clear()
         self._kept_lately.clear()
         self._polled_to = 0
@@ -269,24 +282,24 @@ class Replica:
 
     def _take(self, told: Told) -> None:
         slot_id = told.slot.slot_id
-        held = self._held.get(slot_id)
+        held = self._held.get(slot_id.int)
         if held is not None and self._is_newer(told, held.version):
-            self._held[slot_id] = Held.of(told, suspect=held.suspect)
+            self._held[slot_id.int] = Held.of(told, suspect=held.suspect)
         awaited = self._awaited.get(slot_id)
         if awaited is not None and (
             awaited.change is None or self._is_newer(told, awaited.change.slot.version)
         ):
             awaited.change = told
 
-    def _keep(self, slot_id: UUID, held: Held, position: int) -> None:
-        there = self._held.get(slot_id)
+    def _keep(self, key: int, held: Held, position: int) -> None:
+        there = self._held.get(key)
         if there is not None and there.version > held.version and self._rules.newer_only:
             return
-        self._held[slot_id] = held
-        self._held.move_to_end(slot_id)
+        self._held[key] = held
+        self._held.move_to_end(key)
         self._kept += 1
         if self._polled:
-            self._kept_lately.append((self._kept, slot_id, position))
+            self._kept_lately.append((self._kept, key, position))
         if len(self._held) > self._slots_max:
             self._held.popitem(last=False)
             self.evicted += 1
@@ -296,9 +309,9 @@ class Replica:
         self._polled_to = position
         while self._kept_lately and self._kept_lately[0][0] <= poll.kept_before:
             self._kept_lately.popleft()
-        for _, slot_id, kept_at in self._kept_lately:
-            if kept_at < position and slot_id not in poll.versions:
-                self._held.pop(slot_id, None)
+        for _, key, kept_at in self._kept_lately:
+            if kept_at < position and UUID(int=key) not in poll.versions:
+                self._held.pop(key, None)
 
     def _is_newer(self, told: Told, version: int) -> bool:
         return told.slot.version > version or not self._rules.newer_only

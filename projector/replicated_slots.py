@@ -78,7 +78,7 @@ class ReplicatedSlots:
             return _found(standing, [held.json for held, _ in all_held if held.version])
         found = (await self._read(slot_ids)).found
         rows = [row for slot_id in slot_ids if (row := found.value.get(slot_id)) is not None]
-        slots = [open_json(row.slot) for row in rows]
+        slots = [open_json(row.slot) for row in rows if row.slot is not None]
         return msgspec.structs.replace(found, value=slots)  # type: ignore[arg-type]
 
     async def _look(self, slot_ids: Sequence[UUID]) -> Mapping[UUID, Found[SlotView | None]]:
@@ -87,7 +87,7 @@ class ReplicatedSlots:
         for slot_id in slot_ids:
             row = found.value.get(slot_id)
             view = None
-            if row is not None:
+            if row is not None and row.slot is not None:
                 view = SlotView(**msgspec.structs.asdict(row.slot), suspect=row.suspect)
             answers[slot_id] = Found(
                 epoch=found.epoch,
@@ -117,7 +117,9 @@ class ReplicatedSlots:
                     as_of=found.as_of,
                 )
                 rows = {
-                    slot_id: (Told(row.slot), row.suspect) if row is not None else None
+                    slot_id: (Told(row.slot) if row.slot is not None else None, row.suspect)
+                    if row is not None
+                    else None
                     for slot_id in slot_ids
                     for row in (found.value.get(slot_id),)
                 }

@@ -131,8 +131,8 @@ def routes(
             projectors=[
                 ProjectorView(
                     name=p.name,
-                    state=p.state,
-                    reason=p.reason,
+                    state="stopped" if p.silent else p.state,
+                    reason=f"not heard of since {p.seen_at:%H:%M:%S}Z" if p.silent else p.reason,
                     position=p.position,
                     as_of=p.as_of,
                     age_ms=_age_ms(clock, p.as_of),

@@ -21,17 +21,20 @@ _SLOT_STATE = columns(SlotState, "s")
 _STATE_WIDTH = len(SlotState.__struct_fields__)
 
 GET_SLOTS = f"""
-SELECT {CHECKPOINT}, {_SLOT_STATE}, x.slot_id IS NOT NULL AS suspect, c.generation
+SELECT {CHECKPOINT}, {_SLOT_STATE}, x.slot_id IS NOT NULL AS suspect, c.generation,
+       asked.slot_id AS asked_for
 FROM read_model.checkpoint AS c
-LEFT JOIN read_model.slot AS s ON s.slot_id = ANY($1::uuid[])
-LEFT JOIN read_model.suspect_slot AS x USING (slot_id)
+LEFT JOIN unnest($1::uuid[]) AS asked(slot_id) ON true
+LEFT JOIN read_model.slot AS s ON s.slot_id = asked.slot_id
+LEFT JOIN read_model.suspect_slot AS x ON x.slot_id = asked.slot_id
 """
 
 
 class SlotRow(Struct, frozen=True, kw_only=True):
     """A slot as the tables hold it."""
 
-    slot: SlotState
+    slot: SlotState | None
+    """None: there is none, and it is suspect, because its opening could not be taken in."""
     suspect: bool
 
 
@@ -47,8 +50,11 @@ async def get_slots(read_model: asyncpg.Pool, slot_ids: Sequence[UUID]) -> Slots
     rows = await read_model.fetch(GET_SLOTS, slot_ids)
     state = slice(WIDTH, WIDTH + _STATE_WIDTH)
     known = {
-        row["slot_id"]: SlotRow(slot=fill(SlotState, row[state]), suspect=row["suspect"])
+        row["asked_for"]: SlotRow(
+            slot=fill(SlotState, row[state]) if row["slot_id"] is not None else None,
+            suspect=row["suspect"],
+        )
         for row in rows
-        if row["slot_id"] is not None
+        if row["slot_id"] is not None or row["suspect"]
     }
     return SlotsFound(found=found(rows[0], known), generation=rows[0]["generation"])

@@ -8,10 +8,13 @@ from msgspec import Struct
 
 LISTED_S = 10.0
 """A row not renewed for this long belongs to a process that is gone."""
+SILENT_S = 3.0
+"""Every row is renewed once a second; one that was not for this long says nothing of now."""
 
 SHOW_PROJECTORS = """
 SELECT name, state, reason, position, as_of, stream_last_seq,
-    (SELECT count(*) FROM read_model.dead_letter) AS dead_letters, seen_at
+    (SELECT count(*) FROM read_model.dead_letter) AS dead_letters, seen_at,
+    seen_at < now() - $2 * interval '1 second' AS silent
 FROM read_model.projectors WHERE seen_at > now() - $1 * interval '1 second' ORDER BY name
 """
 
@@ -33,6 +36,8 @@ class ProjectorRow(Struct, frozen=True, kw_only=True):
     dead_letters: int
     """Of the read model they share."""
     seen_at: datetime
+    silent: bool
+    """It has not said anything for `SILENT_S`: paused, cut off, or gone."""
 
 
 class NodeRow(Struct, frozen=True, kw_only=True):
@@ -48,6 +53,6 @@ async def show_consistency(
     read_model: asyncpg.Pool,
 ) -> tuple[Sequence[ProjectorRow], Sequence[NodeRow]]:
     """The projectors and query nodes heard of lately."""
-    projectors = await read_model.fetch(SHOW_PROJECTORS, LISTED_S)
+    projectors = await read_model.fetch(SHOW_PROJECTORS, LISTED_S, SILENT_S)
     nodes = await read_model.fetch(SHOW_NODES, LISTED_S)
     return [ProjectorRow(**row) for row in projectors], [NodeRow(**row) for row in nodes]

@@ -16,7 +16,8 @@ async def slot_at(log, resource_id, starts_at, *, capacity=10):
     del log._slots[slot_id]
     slot_id = uuid4()
     log._slots[slot_id] = slot | {"slot_id": slot_id, "version": 0, "units": 0}
-    data = {"starts_at": starts_at, "ends_at": starts_at + timedelta(hours=1)}
+    ends_at = starts_at if isinstance(starts_at, str) else starts_at + timedelta(hours=1)
+    data = {"starts_at": starts_at, "ends_at": ends_at}
     await log.append("SlotOpened", data, slots=[log.touch(slot_id)])
     return slot_id
 

@@ -1,0 +1,146 @@
+"""What a dead letter concerns is shown as it is known, and never promised to be whole."""
+
+from uuid import uuid4
+
+import msgspec
+from test_reads import seen, token_of
+from test_what_adds_up import slot_at
+
+LATER = "from=2000-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
+
+
+async def kind_of(api, path: str, **headers: str) -> tuple[int, str]:
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = await api.get(path, headers=names)
+    kind = answer.json().get("type", "").removeprefix("/problems/")
+    return answer.status_code, kind or answer.headers["consistency-level"]
+
+
+async def promised(api, log, path: str) -> set[tuple[int, str]]:
+    """What becomes of a read that asks for more than `eventual`, in each way of asking."""
+    token = await token_of(log, log.position)
+    return {
+        await kind_of(api, path, Consistency_Token=token),
+        await kind_of(api, path, Cache_Control="max-age=3600"),
+        await kind_of(api, path, Cache_Control="no-cache"),
+    }
+
+
+async def spoil(log, *slot_ids, booking_id=None, **data):
+    """A hold whose data nobody can take in; its slots are told as ever."""
+    slots = [log.touch(slot_id, held=1) for slot_id in slot_ids]
+    text = msgspec.json.encode(data | {"state": "held"}).decode()
+    return await log.append("HoldPlaced", text, booking_id=booking_id or uuid4(), slots=slots)
+
+
+REFUSED = {(412, "suspect")}
+KEPT = {(200, "session"), (200, "bounded"), (200, "strong")}
+
+
+async def test_a_suspect_slot_is_shown_but_not_promised(log, stream, api):
+    hall, annex = await log.resource(), await log.resource("Annex")
+    slot, other = await log.slot(hall), await log.slot(hall)
+    await log.slot(annex)
+    await spoil(log, slot)
+    await stream.copy()
+    plain = await seen(api, f"/v1/slots/{slot}", log.position)
+    assert (plain.status_code, plain.json()["suspect"]) == (200, True)
+    assert plain.headers["consistency-level"] == "eventual"
+    for path in (
+        f"/v1/slots/{slot}",
+        f"/v1/slots/{slot}/history",
+        f"/v1/availability?resource_id={hall}",
+        f"/v1/availability?resource_id={hall}&by=day",
+        f"/v1/activity?resource_id={hall}",
+        f"/v1/resources/{hall}/overview",
+    ):
+        assert await promised(api, log, path) == REFUSED, path
+        assert (await kind_of(api, path)) == (200, "eventual")
+    for path in (
+        f"/v1/slots/{other}",
+        f"/v1/resources/{hall}",
+        f"/v1/availability?resource_id={annex}",
+        f"/v1/resources/{annex}/overview",
+    ):
+        assert await promised(api, log, path) == KEPT, path
+    page = (await api.get(f"/v1/availability?resource_id={hall}")).json()
+    assert {s["slot_id"]: s["suspect"] for s in page["slots"]} == {
+        str(slot): True,
+        str(other): False,
+    }
+    token = await token_of(log, 1)
+    refused = await api.get(f"/v1/slots/{slot}", headers={"Consistency-Token": token})
+    assert int(refused.headers["retry-after"]) >= 1
+    assert {"position", "as_of"} <= refused.json().keys()
+    assert "age" in refused.headers
+    lenient = await api.get(
+        f"/v1/slots/{slot}", headers={"Consistency-Token": token, "Prefer": "handling=lenient"}
+    )
+    assert (lenient.status_code, lenient.headers["consistency-level"]) == (200, "eventual")
+
+
+async def test_a_slot_is_promised_again_once_a_newer_event_says_its_whole_state(log, stream, api):
+    hall = await log.resource()
+    slot = await log.slot(hall)
+    await spoil(log, slot)
+    await log.hold(slot)
+    await stream.copy()
+    await seen(api, f"/v1/slots/{slot}", log.position)
+    assert await promised(api, log, f"/v1/slots/{slot}") == KEPT
+    assert await promised(api, log, f"/v1/availability?resource_id={hall}") == KEPT
+    # But what was not counted is not counted by what comes later.
+    assert await promised(api, log, f"/v1/resources/{hall}/overview") == REFUSED
+
+
+async def test_that_a_lost_slot_is_not_there_is_not_promised(log, stream, api):
+    hall = await log.resource()
+    slot = await slot_at(log, hall, "no time")  # its opening cannot be taken in
+    await stream.copy()
+    await seen(api, f"/v1/slots/{slot}", log.position)
+    assert await kind_of(api, f"/v1/slots/{slot}") == (404, "slot-not-found")
+    assert await promised(api, log, f"/v1/slots/{slot}") == REFUSED
+    assert await promised(api, log, f"/v1/availability?resource_id={hall}&{LATER}") == REFUSED
+
+
+async def test_a_lost_booking_makes_the_lists_suspect_that_it_should_stand_in(log, stream, api):
+    anna, bob = uuid4(), uuid4()
+    slot, other = await log.slot(), await log.slot()
+    await log.hold(slot, customer_id=bob)
+    booking_id = uuid4()
+    await spoil(log, slot, booking_id=booking_id, customer_id=anna)
+    await log.hold(slot, other, customer_id=bob)  # so the slot itself is known again
+    await stream.copy()
+    await seen(api, f"/v1/slots/{slot}", log.position)
+    for path in (
+        f"/v1/bookings/{booking_id}",
+        f"/v1/bookings/{booking_id}/history",
+        f"/v1/bookings?customer_id={anna}",
+        f"/v1/bookings?slot_id={slot}",
+    ):
+        assert await promised(api, log, path) == REFUSED, path
+    assert await kind_of(api, f"/v1/bookings/{booking_id}") == (404, "booking-not-found")
+    for path in (f"/v1/bookings?customer_id={bob}", f"/v1/bookings?slot_id={other}"):
+        assert await promised(api, log, path) == KEPT, path
+
+
+async def test_a_booking_whose_end_was_lost_is_suspect_wherever_it_stands(log, stream, api):
+    anna = uuid4()
+    slot = await log.slot()
+    booking_id = await log.hold(slot, customer_id=anna)
+    await log.append("HoldReleased", {"state": "released"}, booking_id=booking_id, slots=[])
+    await stream.copy()
+    one = (await seen(api, f"/v1/bookings/{booking_id}", log.position)).json()
+    assert (one["state"], one["suspect"]) == ("held", True)
+    for path in (f"/v1/bookings?customer_id={anna}", f"/v1/bookings?slot_id={slot}"):
+        listed = (await api.get(path)).json()["bookings"]
+        assert [b["suspect"] for b in listed] == [True]
+        assert await promised(api, log, path) == REFUSED, path
+
+
+async def test_a_resource_whose_policy_was_lost_is_not_promised(log, stream, api):
+    hall = await log.resource()
+    await log.append("PolicyChanged", {"resource_id": hall, "version": 2}, resource_id=hall)
+    await stream.copy()
+    await seen(api, f"/v1/resources/{hall}", log.position)
+    assert await promised(api, log, f"/v1/resources/{hall}") == REFUSED
+    assert await kind_of(api, f"/v1/resources/{hall}") == (200, "eventual")
