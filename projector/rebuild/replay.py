@@ -32,6 +32,7 @@ from projector.log_reader import read_letter, read_payloads
 from projector.progress import Progress
 from projector.projections import PROJECTIONS, Changed, writes
 from projector.rebuild.control import add
+from projector.rebuild.rows_made_once import rows_made_once
 from projector.rebuild.shadow import SCHEMA, in_shadow
 
 PAGE = 10_000
@@ -172,7 +173,7 @@ class Replay:
                     changed.fold(newest, said)
                     add(totals, newest, said)
         except OWN_FAULTS as error:
-            return Page(payloads, None, totals, NOWHERE, str(error))
+            return Page(payloads, None, totals, NOWHERE, f"{type(error).__name__}: {error}")
         assert newest is not None, "a page is not empty"  # noqa: S101
         reached = Reached(newest.position, newest.event_id, newest.recorded_at)
         return Page(payloads, changed, totals, reached, None)
@@ -182,9 +183,9 @@ class Replay:
         reason = page.refusal
         if page.changed is not None:
             try:
-                await self._write_rows(page.changed)
-            except UNWRITABLE as error:
-                reason = str(error)
+                await self._write_rows(page.changed, copied=True)
+            except (*UNWRITABLE, *OWN_FAULTS):
+                reason = await self._write_guarded(page.changed)
         if reason is None:
             self.totals.update(page.totals)
             self.reached = page.newest
@@ -195,16 +196,29 @@ class Replay:
             await self._write(await self._fold(page.payloads[:middle]))
             await self._write(await self._fold(page.payloads[middle:]))
 
-    async def _write_rows(self, changed: Changed) -> None:
+    async def _write_guarded(self, changed: Changed) -> str | None:
+        """Write a page by the projections' own statements; answers why that cannot be done."""
+        try:
+            await self._write_rows(changed, copied=False)
+        except UNWRITABLE as error:
+            return f"{type(error).__name__}: {error}"
+        return None
+
+    async def _write_rows(self, changed: Changed, *, copied: bool) -> None:
         written: list[UUID] = []
         async with self._connection.transaction():
             for write in writes(changed):
-                statement = in_shadow(write.sql)
-                if write.slots and self._suspect_slots:
-                    rows = await self._connection.fetch(statement, *write.parameters)
+                returned = write.slots and bool(self._suspect_slots)
+                made = rows_made_once(write) if copied and not returned else None
+                if made is not None:
+                    await self._connection.copy_records_to_table(
+                        made.table, schema_name=SCHEMA, columns=made.columns, records=made.rows
+                    )
+                elif returned:
+                    rows = await self._connection.fetch(in_shadow(write.sql), *write.parameters)
                     written += [row["slot_id"] for row in rows]
                 else:
-                    await self._connection.execute(statement, *write.parameters)
+                    await self._connection.execute(in_shadow(write.sql), *write.parameters)
             if overtaken := self._suspect_slots.intersection(written):
                 await self._connection.execute(in_shadow(CLEAR_SUSPECT_SLOTS), list(overtaken))
                 self._suspect_slots -= overtaken
