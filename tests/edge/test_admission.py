@@ -62,6 +62,19 @@ async def test_in_production_a_key_that_asks_too_often_is_told_when_to_come_agai
         assert answers[-1].json()["type"] == "/problems/rate-limited"
 
 
+async def test_in_production_a_key_without_a_rate_of_its_own_may_ask_400_times_at_once():
+    async with tiny_server(key("busy", "inventory:write"), environment="production") as client:
+        answers = [await client.get("/v1/whoami", headers=bearer("busy")) for _ in range(400)]
+        assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_outside_production_nobody_is_limited():
+    eager = key("eager", "inventory:write", rate_per_s=1, burst=1)
+    async with tiny_server(eager, environment="development") as client:
+        answers = [await client.get("/v1/whoami") for _ in range(5)]
+        assert {answer.status_code for answer in answers} == {200}
+
+
 async def test_who_and_whether_come_before_what():
     """401, 403 and 429 are judged before the body is even read."""
     reader = key("reader", "read", rate_per_s=1, burst=1)

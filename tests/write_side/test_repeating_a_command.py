@@ -1,14 +1,17 @@
 """Idempotency: whoever asks twice under one key is served once."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from shop import ADA, BOB, all_at_once, an_evening, open_shop
 
 from booking.app import ROLE
+from booking.attempts import CALL_TIMEOUT_S, STATEMENT_TIMEOUT_MS
+from booking.batcher import DEADLINE_S
 from booking.edge.database import open_pool
 from booking.guards import records
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 KEPT = ("location", "etag", "consistency-token", "content-type", "cache-control")
 
 
@@ -178,3 +181,65 @@ async def test_records_are_kept_for_a_day_from_when_they_were_made_and_then_forg
     found = [(await shop.http.get(f"/v1/commands/old-{n}")).status_code for n in range(5)]
     assert found == [404, 404, 404, 200, 200]
     assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == len(bookings)
+
+
+async def test_what_was_shown_the_trace_and_the_token_of_a_repeat_do_not_count(shop):
+    slot = await shop.slot(10)
+    body = {"customer_id": ADA, "mode": "book", "lines": [{"slot_id": slot, "units": 1}]}
+    first = await shop.post("/v1/bookings", body, key="k-1")
+    token = first.headers["consistency-token"]
+    more = {"based_on": token, "consistency_token": token, "traceparent": TRACE}
+    same_answer(first, await shop.post("/v1/bookings", body, key="k-1", **more))
+
+
+async def test_a_repeat_is_judged_before_the_state_that_would_refuse_it(shop):
+    booking = await shop.held(await shop.slot(10))
+    first = await shop.order("confirm", booking, key="k-1")
+    await shop.order("cancel", booking)
+    assert (await shop.order("confirm", booking, key="k-2")).status_code == 409
+    same_answer(first, await shop.order("confirm", booking, key="k-1"))
+
+
+async def test_a_repeat_is_judged_before_the_version_that_would_refuse_it(shop):
+    path, body = f"/v1/slots/{await shop.slot(10)}/resize", {"capacity": 9}
+    first = await shop.post(path, body, key="k-1", if_match='"1"')
+    assert (await shop.post(path, body, key="k-2", if_match='"1"')).status_code == 412
+    same_answer(first, await shop.post(path, body, key="k-1", if_match='"1"'))
+
+
+async def test_a_repeat_is_judged_before_existence(shop):
+    """Nothing is ever deleted by a command, so here the owner's hand does it."""
+    booking = await shop.held(await shop.slot(10))
+    first = await shop.order("confirm", booking, key="k-1")
+    elsewhere = await shop.order("confirm", str(uuid4()), key="k-1")
+    assert (elsewhere.status_code, elsewhere.json()["type"]) == (
+        422,
+        "/problems/idempotency-key-reused",
+    )
+    for table in ("booking_line", "booking"):
+        await shop.database.execute(f"DELETE FROM booking.{table}")
+    assert (await shop.order("confirm", booking, key="k-2")).status_code == 404
+    same_answer(first, await shop.order("confirm", booking, key="k-1"))
+
+
+async def test_a_command_without_a_key_has_an_id_by_which_it_is_found(shop):
+    booking = await shop.held(await shop.slot(10))
+    confirmed = await shop.order("confirm", booking)
+    command_id = (await shop.log())[-1]["command_id"]
+    assert UUID(command_id).version == 7
+    found = await shop.http.get(f"/v1/commands/{command_id}")
+    assert found.json()["answer"] == confirmed.json()
+
+
+async def test_the_trace_of_a_request_is_carried_into_its_event(shop):
+    slot = await shop.slot(10)
+    body = {"customer_id": ADA, "mode": "book", "lines": [{"slot_id": slot, "units": 1}]}
+    await shop.post("/v1/bookings", body, key="k-1", traceparent=TRACE)
+    carried = (await shop.log())[-1]["traceparent"].split("-")
+    assert (carried[0], carried[1], carried[3]) == ("00", TRACE.split("-")[1], "01")
+
+
+def test_a_key_that_is_not_found_ten_seconds_after_the_attempt_never_will_be():
+    """The deciding call refuses past the deadline, and no call outlives its time-out."""
+    assert DEADLINE_S + STATEMENT_TIMEOUT_MS / 1000 < 10
+    assert STATEMENT_TIMEOUT_MS / 1000 < CALL_TIMEOUT_S

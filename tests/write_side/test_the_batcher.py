@@ -195,6 +195,19 @@ async def test_a_command_past_its_deadline_is_refused_and_did_not_happen(shop, d
     assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == 0
 
 
+async def test_a_command_run_again_past_its_deadline_did_not_happen_and_never_will(
+    shop, desk, database_url
+):
+    slot = await shop.slot(100)
+    async with locked(database_url, slot):
+        late = desk.book(slot, key="late", within_s=0.3)
+        await eventually(lambda: desk.reruns["LockNotAvailableError"] >= 4)  # 0.1 s each
+    decided = await late
+    assert (decided.outcome, decided.status) == ("not-decided", 503)
+    assert (await shop.http.get("/v1/commands/late")).status_code == 404
+    assert await shop.database.fetchval("SELECT confirmed FROM booking.slot") == 0
+
+
 @asynccontextmanager
 async def locked(database_url, slot):
     """Somebody else holds the slot's row."""
