@@ -235,9 +235,10 @@ class Findings(Struct, frozen=True, kw_only=True):
         return INVALID_EXPERIMENT if codes - {HOLDS} or not codes else HOLDS
 
 
-def mean_of(name: str, each: Sequence[float], *, digits: int = 0) -> Measure:
+def mean_of(name: str, each: Sequence[float], *, digits: int = 0, detail: bool = False) -> Measure:
     """A measure as the mean over trials; 0 without any."""
-    return Measure(name=name, value=fmean(each) if each else 0.0, each=list(each), digits=digits)
+    mean = fmean(each) if each else 0.0
+    return Measure(name=name, value=mean, each=list(each), digits=digits, detail=detail)
 
 
 def rate_bound(opportunities: int) -> str:

@@ -86,7 +86,7 @@ def sale_measures(sales: Sequence[SaleFigures]) -> list[Measure]:
         ),
         Measure(name="booking p50 ms", value=percentile(latencies_ms, 50), digits=1, detail=True),
         Measure(name="booking p99 ms", value=percentile(latencies_ms, 99), digits=1, detail=True),
-        mean_of("sold/s", [s.bookings_per_s for s in sales]),
+        mean_of("sold/s", [s.bookings_per_s for s in sales], detail=True),
     ]
 
 

@@ -131,7 +131,7 @@ def print_scenario(out: Console, findings: ScenarioFindings) -> None:
     table.add_column(headings[0], no_wrap=True)
     for heading in headings[1:]:
         # Words of a heading may stand below each other, figures may not be torn.
-        table.add_column(heading, justify="right", no_wrap=" " not in heading)
+        table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     out.print(table)

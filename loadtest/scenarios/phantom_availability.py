@@ -14,7 +14,7 @@ import msgspec
 from loadtest.charts import by_knob, truth_and_shown
 from loadtest.checkers.no_overbooking import no_overbooking
 from loadtest.figures import Dots, Figure, Line
-from loadtest.findings import Cell, Judged, Measure, Theory
+from loadtest.findings import Cell, Judged, Measure, Theory, mean_of
 from loadtest.history import FinalSlot
 from loadtest.laboratory import Laboratory
 from loadtest.sale_figures import SaleFigures, sale_figures, sale_measures
@@ -65,16 +65,17 @@ def _cell(
     attempts = sum(len(record.of("book")) for record in records)
     refused = sum(sale.refused for sale in sales)
     false_available = Measure(
-        name="false available %", value=100 * refused / attempts if attempts else 0.0, digits=1
+        name="false %", value=100 * refused / attempts if attempts else 0.0, digits=1
     )
     return Cell(
         arm=arm.name,
         guard="on",
         knob=lag_ms,
         measures=[
-            *(m for m in sale_measures(sales) if m.name not in ("accepted", "oversold")),
+            mean_of("refused", [s.refused for s in sales], digits=1),
             Measure(name="D ms", value=staleness_ms),
             false_available,
+            *(m for m in sale_measures(sales) if m.name not in ("accepted", "oversold", "refused")),
         ],
         theory=Theory(
             of="refused",

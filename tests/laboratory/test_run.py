@@ -1,0 +1,92 @@
+"""`loadtest run` and `loadtest report` as commands: what can be asked for, what is refused and how, what an interruption leaves."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from processes_about import processes_about
+
+from loadtest.cli import cli
+from loadtest.failures import CannotRunError
+from loadtest.reports import store
+from loadtest.scenarios import SCENARIOS
+
+THE_ONE_THAT_WAITS = Path(__file__).with_name("a_scenario_that_waits.py")
+
+
+def asked(*words: str) -> None:
+    result = CliRunner().invoke(cli, list(words))
+    if isinstance(result.exception, CannotRunError):
+        raise result.exception
+
+
+def test_scenarios_have_different_names_and_numbers_and_know_their_control():
+    numbers = [scenario.number for scenario in SCENARIOS.values()]
+    assert numbers == sorted(set(numbers))
+    for name, scenario in SCENARIOS.items():
+        assert name == scenario.name
+        guards = {arm.guard for arm in scenario.arms}
+        expected = {"guard": {"off", "on"}, "theory": {"on"}, "comparison": {"none"}}
+        assert guards == expected[scenario.kind], f"{name} has arms {guards}"
+        assert scenario.judge([], scenario.plan).cells == []
+        assert type(scenario.plan) is type(scenario.quick)
+
+
+def test_the_list_names_every_scenario_and_its_claim():
+    said = CliRunner().invoke(cli, ["list"]).output
+    for name, scenario in SCENARIOS.items():
+        assert name in said
+        assert scenario.claim in said
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("run", "overbook"), "see `loadtest list`"),
+        (("run", "oversell", "--arm", "sleepy"), "leave out --arm"),
+        (("report", "nowhere"), "--out"),
+    ],
+)
+def test_a_mistake_is_one_sentence_with_its_remedy(words, remedy, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CannotRunError, match=remedy):
+        asked(*words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_holds_something_is_not_written_into(tmp_path):
+    (tmp_path / "precious").write_text("history")
+    with pytest.raises(CannotRunError, match="--out"):
+        asked("run", "oversell", "--out", str(tmp_path))
+
+
+async def test_ctrl_c_heals_all_faults_stops_all_processes_and_reports_what_was_measured(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "tmp").mkdir()
+    run = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(THE_ONE_THAT_WAITS), str(tmp_path / "out")),
+        env={
+            "PATH": "/usr/bin:/bin",
+            "TMPDIR": str(tmp_path / "tmp"),
+            "PYTHONPATH": str(Path.cwd()),
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert run.stdout is not None
+    async with asyncio.timeout(60):
+        async for line in run.stdout:
+            if b"waiting for ever" in line:
+                break
+        run.send_signal(signal.SIGINT)
+        said = (await run.communicate())[0].decode()
+    assert run.returncode == 130, said
+    assert "INTERRUPTED" in said
+    [findings] = store.read(tmp_path / "out").scenarios
+    assert [cell.knob for cell in findings.cells] == [1, 2]
+    assert not findings.complete
+    assert (tmp_path / "out/report.html").exists()
+    assert processes_about(tmp_path) == []
+    assert list((tmp_path / "tmp").iterdir()) == []
