@@ -148,7 +148,8 @@ async def test_a_limit_that_comes_later_counts_what_customers_have_already(shop)
 
 WAITING = """
 SELECT count(*) FROM pg_stat_activity
-WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%booking.decide%'
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+  AND query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid()
 """
 
 
@@ -172,9 +173,51 @@ async def test_who_waited_while_a_limit_came_is_judged_by_it(shop):
     async with shop.database.transaction():
         assert (await set_policy(shop.database, call, order, UUID(resource))).accepted
         late = asyncio.create_task(shop.take(slot))
-        await eventually(lambda: shop.database.fetchval(WAITING))
+        await eventually(lambda: shop.database.fetchval(WAITING, "booking.decide"))
     assert slug(await late) == "customer-limit-exceeded"
     assert await units_of(shop, ADA, slot) == 3
+
+
+async def test_a_limit_that_comes_during_a_sale_counts_what_was_done_meanwhile(shop):
+    resource = await shop.resource()
+    first, one, two = sorted(await shop.slots(3, capacity=50, resource=resource))
+    holds = [await shop.held({one: 2, two: 1}) for _ in range(8)]
+    policy = {
+        "hold_seconds": 900,
+        "units_per_booking_max": None,
+        "units_per_customer_max": 40,
+        "overbooking_units": 0,
+    }
+    async with shop.database.transaction():
+        await shop.database.execute(
+            "SELECT FROM booking.slot WHERE slot_id = $1 FOR NO KEY UPDATE", UUID(first)
+        )
+        coming = asyncio.create_task(
+            shop.post(f"/v1/resources/{resource}/policy", policy, if_match='"1"')
+        )
+        # All that was there is counted, and the slots are being locked.
+        await eventually(lambda: shop.database.fetchval(WAITING, "booking.set_policy"))
+        meanwhile = [
+            await shop.order("confirm", holds[0]),
+            await shop.order("release", holds[1]),
+            await shop.order("cancel", holds[2]),
+            await transfer(shop, holds[3], BOB),
+            await move(shop, holds[4], {two: 3}),
+            await transfer(shop, holds[5], BOB),
+            await move(shop, holds[5], {one: 1}),
+            await transfer(shop, holds[5], ADA),
+            await move(shop, holds[6], {two: 4}),
+            await shop.order("release", holds[6]),
+            await shop.take({one: 3}, customer=BOB),
+            await shop.take({one: 1}, mode="hold", customer=BOB),
+        ]
+    assert {answer.status_code for answer in meanwhile} == {200, 201}
+    made = meanwhile[-1].json()["booking_id"]
+    assert (await coming).status_code == 200
+    assert await units_of(shop, BOB, one) == 2 + 3 + 1
+    assert (await shop.order("release", made)).status_code == 200
+    assert await units_of(shop, BOB, one) == 2 + 3
+    await shop.assert_books_agree()
 
 
 async def test_one_booking_gets_no_more_of_a_slot_than_it_may_also_in_several_lines(shop):
