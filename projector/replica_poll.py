@@ -16,8 +16,8 @@ from projector.follower import Follower, News
 from projector.queries.poll_slots import poll_slots
 from projector.replica import Told
 
-POLLED_SLOTS_MAX = 5_000
-"""Every round asks for all of them; so many take some milliseconds."""
+POLLED_SLOTS_MAX = 2_000
+"""Every round asks for all of them; so many take a few milliseconds."""
 KNOWN_MAX = 50_000
 """Versions told of slots that are followed but not held; beyond it they are told once more."""
 
