@@ -20,7 +20,7 @@ from projector.consumer.order import Arrival, Run
 from projector.guards.checkpoint_compare_and_set import Checkpoint, Connection, ViewState
 from projector.projections import READ_MODELS, table
 from projector.projections.availability import OPEN_SLOTS, WHOLE_SLOT, Availability
-from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.read_model import Fold, ReadModel, Write, column
 
 
 def take_as_it_comes(arrived: deque[Arrival], *, after: int, limit: int) -> Run:  # noqa: ARG001
@@ -48,7 +48,8 @@ COUNT_SLOTS = f"""
 UPDATE read_model.slot AS s
 SET state = n.state, capacity = n.capacity, overbooking_units = n.overbooking_units,
     held = s.held + n.held, confirmed = s.confirmed + n.confirmed, version = n.version
-FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::int[], $6::int[], $7::bigint[])
+FROM unnest($1::text::uuid[], $2::text::text[], $3::text::int[], $4::text::int[],
+    $5::text::int[], $6::text::int[], $7::text::bigint[])
     AS n(slot_id, state, capacity, overbooking_units, held, confirmed, version)
 WHERE s.slot_id = n.slot_id
 RETURNING {WHOLE_SLOT}
@@ -68,7 +69,7 @@ class CountedAvailability(ReadModel):
         for s in event.slots:
             row = (s.slot_id, s.resource_id, fact.starts_at, fact.ends_at, s.state, s.capacity)
             counts = (s.overbooking_units, s.held, s.confirmed, s.version)
-            columns = tuple([value] for value in (*row, *counts))
+            columns = tuple(column([value]) for value in (*row, *counts))
             self._writes.append(Write(without_version_gate(OPEN_SLOTS), columns, slots=True))
 
     def changed(self, event: Event, _: object) -> None:
@@ -103,7 +104,9 @@ class CountedAvailability(ReadModel):
         for s in event.slots:
             held, confirmed = units.get(s.slot_id, (0, 0))
             row = (s.slot_id, s.state, s.capacity, s.overbooking_units, held, confirmed, s.version)
-            self._writes.append(Write(COUNT_SLOTS, tuple([value] for value in row), slots=True))
+            self._writes.append(
+                Write(COUNT_SLOTS, tuple(column([value]) for value in row), slots=True)
+            )
 
     FOLDS: ClassVar[Mapping[str, Fold]] = {
         "SlotOpened": opened,

@@ -6,14 +6,15 @@ this projection relies on the checkpoint: each event is folded in once or not at
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
 from booking.events.envelope import Event
 from booking.events.facts import BookingEnded, BookingTaken
-from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.read_model import Fold, ReadModel, Write, column
 
+HOUR = timedelta(hours=1)
 COUNTED = ("held", "confirmed", "released", "expired", "cancelled")
 """What is counted, each beside the sum of its units; the state that a booking entered."""
 
@@ -22,8 +23,8 @@ _COLUMNS = [name for counted in COUNTED for name in (counted, f"{counted}_units"
 
 COUNT_ACTIVITY = f"""
 INSERT INTO read_model.activity AS a (resource_id, hour, {", ".join(_COLUMNS)})
-SELECT * FROM unnest($1::uuid[], $2::timestamptz[],
-    {", ".join(f"${number}::bigint[]" for number in range(3, 3 + len(_COLUMNS)))})
+SELECT * FROM unnest($1::text::uuid[], $2::text::timestamptz[],
+    {", ".join(f"${number}::text::bigint[]" for number in range(3, 3 + len(_COLUMNS)))})
 ON CONFLICT (resource_id, hour) DO UPDATE
 SET {", ".join(f"{column} = a.{column} + excluded.{column}" for column in _COLUMNS)}
 """
@@ -36,6 +37,7 @@ class Activity(ReadModel):
 
     def __init__(self) -> None:
         self._counts: dict[tuple[UUID, datetime], list[int]] = {}
+        self._hour = self._next_hour = datetime.min.replace(tzinfo=UTC)
 
     def taken(self, event: Event, fact: BookingTaken) -> None:
         """A hold was placed, a booking made at once, or a hold confirmed."""
@@ -63,12 +65,16 @@ class Activity(ReadModel):
     }
 
     def _count(self, at: datetime, state: str, units: dict[UUID, int]) -> None:
-        hour = at.replace(minute=0, second=0, microsecond=0)
-        column = 2 * COUNTED.index(state)
+        if not self._hour <= at < self._next_hour:  # events come in order, so this is rare
+            self._hour = at.replace(minute=0, second=0, microsecond=0)
+            self._next_hour = self._hour + HOUR
+        place = 2 * COUNTED.index(state)
         for resource_id, sum_of_units in units.items():
-            counts = self._counts.setdefault((resource_id, hour), [0] * (2 * len(COUNTED)))
-            counts[column] += 1
-            counts[column + 1] += sum_of_units
+            counts = self._counts.get((resource_id, self._hour))
+            if counts is None:
+                counts = self._counts[resource_id, self._hour] = [0] * (2 * len(COUNTED))
+            counts[place] += 1
+            counts[place + 1] += sum_of_units
 
     def writes(self) -> Iterator[Write]:
         """What this batch adds to each hour."""
@@ -77,8 +83,8 @@ class Activity(ReadModel):
             yield Write(
                 COUNT_ACTIVITY,
                 (
-                    [resource_id for resource_id, _ in keys],
-                    [hour for _, hour in keys],
-                    *zip(*self._counts.values(), strict=True),
+                    column([resource_id for resource_id, _ in keys]),
+                    column([hour for _, hour in keys]),
+                    *map(column, zip(*self._counts.values(), strict=True)),
                 ),
             )

@@ -12,7 +12,7 @@ from uuid import UUID
 from booking.events.envelope import Event, SlotChange
 from booking.events.facts import SlotOpened
 from projector.guards.newer_version_only import newer_version_only
-from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.read_model import Fold, ReadModel, Write, column
 
 WHOLE_SLOT = """s.slot_id, s.resource_id, s.starts_at, s.ends_at, s.state, s.capacity,
     s.overbooking_units, s.held, s.confirmed, s.remaining, s.version"""
@@ -20,8 +20,9 @@ WHOLE_SLOT = """s.slot_id, s.resource_id, s.starts_at, s.ends_at, s.state, s.cap
 OPEN_SLOTS = f"""
 INSERT INTO read_model.slot AS s (slot_id, resource_id, starts_at, ends_at, state, capacity,
     overbooking_units, held, confirmed, version)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::timestamptz[], $5::text[],
-    $6::int[], $7::int[], $8::int[], $9::int[], $10::bigint[])
+SELECT * FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text::timestamptz[], $4::text::timestamptz[],
+    $5::text::text[], $6::text::int[], $7::text::int[], $8::text::int[], $9::text::int[],
+    $10::text::bigint[])
 ON CONFLICT (slot_id) DO UPDATE
 SET state = excluded.state, capacity = excluded.capacity,
     overbooking_units = excluded.overbooking_units, held = excluded.held,
@@ -34,7 +35,8 @@ CHANGE_SLOTS = f"""
 UPDATE read_model.slot AS s
 SET state = n.state, capacity = n.capacity, overbooking_units = n.overbooking_units, held = n.held,
     confirmed = n.confirmed, version = n.version
-FROM unnest($1::uuid[], $2::text[], $3::int[], $4::int[], $5::int[], $6::int[], $7::bigint[])
+FROM unnest($1::text::uuid[], $2::text::text[], $3::text::int[], $4::text::int[],
+    $5::text::int[], $6::text::int[], $7::text::bigint[])
     AS n(slot_id, state, capacity, overbooking_units, held, confirmed, version)
 WHERE s.slot_id = n.slot_id AND {newer_version_only("s", "n")}
 RETURNING {WHOLE_SLOT}
@@ -80,16 +82,16 @@ class Availability(ReadModel):
             yield Write(
                 OPEN_SLOTS,
                 (
-                    [slot.slot_id for slot in new],
-                    [slot.resource_id for slot in new],
-                    [time.starts_at for time in times],
-                    [time.ends_at for time in times],
-                    [slot.state for slot in new],
-                    [slot.capacity for slot in new],
-                    [slot.overbooking_units for slot in new],
-                    [slot.held for slot in new],
-                    [slot.confirmed for slot in new],
-                    [slot.version for slot in new],
+                    column([slot.slot_id for slot in new]),
+                    column([slot.resource_id for slot in new]),
+                    column([time.starts_at for time in times]),
+                    column([time.ends_at for time in times]),
+                    column([slot.state for slot in new]),
+                    column([slot.capacity for slot in new]),
+                    column([slot.overbooking_units for slot in new]),
+                    column([slot.held for slot in new]),
+                    column([slot.confirmed for slot in new]),
+                    column([slot.version for slot in new]),
                 ),
                 slots=True,
             )
@@ -98,13 +100,13 @@ class Availability(ReadModel):
             yield Write(
                 CHANGE_SLOTS,
                 (
-                    [slot.slot_id for slot in known],
-                    [slot.state for slot in known],
-                    [slot.capacity for slot in known],
-                    [slot.overbooking_units for slot in known],
-                    [slot.held for slot in known],
-                    [slot.confirmed for slot in known],
-                    [slot.version for slot in known],
+                    column([slot.slot_id for slot in known]),
+                    column([slot.state for slot in known]),
+                    column([slot.capacity for slot in known]),
+                    column([slot.overbooking_units for slot in known]),
+                    column([slot.held for slot in known]),
+                    column([slot.confirmed for slot in known]),
+                    column([slot.version for slot in known]),
                 ),
                 slots=True,
             )

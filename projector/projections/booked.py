@@ -10,11 +10,11 @@ from uuid import UUID
 
 from booking.events.envelope import Event
 from booking.events.facts import BookingEnded, BookingRescheduled, BookingTaken
-from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.read_model import Fold, ReadModel, Write, column
 
 COUNT_BOOKED = """
 INSERT INTO read_model.booked AS b (resource_id, state, lines, units)
-SELECT * FROM unnest($1::uuid[], $2::text[], $3::bigint[], $4::bigint[])
+SELECT * FROM unnest($1::text::uuid[], $2::text::text[], $3::text::bigint[], $4::text::bigint[])
 ON CONFLICT (resource_id, state) DO UPDATE
 SET lines = b.lines + excluded.lines, units = b.units + excluded.units
 """
@@ -72,8 +72,8 @@ class Booked(ReadModel):
             yield Write(
                 COUNT_BOOKED,
                 (
-                    [resource_id for resource_id, _ in keys],
-                    [state for _, state in keys],
-                    *zip(*self._counts.values(), strict=True),
+                    column([resource_id for resource_id, _ in keys]),
+                    column([state for _, state in keys]),
+                    *map(column, zip(*self._counts.values(), strict=True)),
                 ),
             )

@@ -22,13 +22,14 @@ from booking.events.facts import (
     HoldExtended,
 )
 from projector.guards.newer_version_only import newer_version_only
-from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.read_model import Fold, ReadModel, Write, column
 
 TAKE_BOOKINGS = f"""
 INSERT INTO read_model.booking AS b (booking_id, customer_id, state, version, expires_at,
     created_at, updated_at, created_position)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[],
-    $6::timestamptz[], $7::timestamptz[], $8::bigint[])
+SELECT * FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text::text[], $4::text::bigint[],
+    $5::text::timestamptz[], $6::text::timestamptz[], $7::text::timestamptz[],
+    $8::text::bigint[])
 ON CONFLICT (booking_id) DO UPDATE
 SET customer_id = excluded.customer_id, state = excluded.state, version = excluded.version,
     expires_at = excluded.expires_at, updated_at = excluded.updated_at
@@ -37,7 +38,7 @@ WHERE {newer_version_only("b", "excluded")}
 
 TAKE_LINES = """
 INSERT INTO read_model.booking_line (booking_id, slot_id, units, created_position)
-SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::int[], $4::bigint[])
+SELECT * FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text::int[], $4::text::bigint[])
 ON CONFLICT (booking_id, slot_id) DO NOTHING
 """
 
@@ -46,20 +47,21 @@ UPDATE read_model.booking AS b
 SET version = n.version, updated_at = n.updated_at, state = coalesce(n.state, b.state),
     expires_at = CASE WHEN n.state IS NULL THEN b.expires_at ELSE n.expires_at END,
     customer_id = coalesce(n.customer_id, b.customer_id)
-FROM unnest($1::uuid[], $2::bigint[], $3::timestamptz[], $4::text[], $5::timestamptz[], $6::uuid[])
+FROM unnest($1::text::uuid[], $2::text::bigint[], $3::text::timestamptz[], $4::text::text[],
+    $5::text::timestamptz[], $6::text::uuid[])
     AS n(booking_id, version, updated_at, state, expires_at, customer_id)
 WHERE b.booking_id = n.booking_id AND {newer_version_only("b", "n")}
 """
 
 # Lines are replaced as a whole: what the newest event names stays or comes, all else goes.
 LEAVE_LINES = """
-DELETE FROM read_model.booking_line WHERE booking_id = ANY($1::uuid[])
+DELETE FROM read_model.booking_line WHERE booking_id = ANY($1::text::uuid[])
 """
 
 MOVE_LINES = """
 INSERT INTO read_model.booking_line (booking_id, slot_id, units, created_position)
 SELECT b.booking_id, n.slot_id, n.units, b.created_position
-FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n(booking_id, slot_id, units)
+FROM unnest($1::text::uuid[], $2::text::uuid[], $3::text::int[]) AS n(booking_id, slot_id, units)
 JOIN read_model.booking AS b USING (booking_id)
 """
 
@@ -151,14 +153,16 @@ class Bookings(ReadModel):
             yield Write(
                 TAKE_BOOKINGS,
                 (
-                    [b.booking_id for b in new],
-                    [(c and c.customer_id) or b.taken.customer_id for b, c in newest],
-                    [(c and c.state) or b.taken.state for b, c in newest],
-                    [c.version if c else b.taken.version for b, c in newest],
-                    [c.expires_at if c and c.state else b.taken.expires_at for b, c in newest],
-                    [b.created_at for b in new],
-                    [c.updated_at if c else b.created_at for b, c in newest],
-                    [b.created_position for b in new],
+                    column([b.booking_id for b in new]),
+                    column([(c and c.customer_id) or b.taken.customer_id for b, c in newest]),
+                    column([(c and c.state) or b.taken.state for b, c in newest]),
+                    column([c.version if c else b.taken.version for b, c in newest]),
+                    column(
+                        [c.expires_at if c and c.state else b.taken.expires_at for b, c in newest]
+                    ),
+                    column([b.created_at for b in new]),
+                    column([c.updated_at if c else b.created_at for b, c in newest]),
+                    column([b.created_position for b in new]),
                 ),
             )
             lines = [
@@ -169,10 +173,10 @@ class Bookings(ReadModel):
             yield Write(
                 TAKE_LINES,
                 (
-                    [booking_id for booking_id, _, _ in lines],
-                    [line.slot_id for _, line, _ in lines],
-                    [line.units for _, line, _ in lines],
-                    [position for _, _, position in lines],
+                    column([booking_id for booking_id, _, _ in lines]),
+                    column([line.slot_id for _, line, _ in lines]),
+                    column([line.units for _, line, _ in lines]),
+                    column([position for _, _, position in lines]),
                 ),
             )
         older = [(key, c) for key, c in self._changes.items() if key not in self._taken]
@@ -180,26 +184,26 @@ class Bookings(ReadModel):
             yield Write(
                 CHANGE_BOOKINGS,
                 (
-                    [key for key, _ in older],
-                    [c.version for _, c in older],
-                    [c.updated_at for _, c in older],
-                    [c.state for _, c in older],
-                    [c.expires_at for _, c in older],
-                    [c.customer_id for _, c in older],
+                    column([key for key, _ in older]),
+                    column([c.version for _, c in older]),
+                    column([c.updated_at for _, c in older]),
+                    column([c.state for _, c in older]),
+                    column([c.expires_at for _, c in older]),
+                    column([c.customer_id for _, c in older]),
                 ),
             )
         moved: list[tuple[UUID, BookedLine]] = [
             (key, line) for key, c in older if c.lines is not None for line in c.lines
         ]
         if moved:
-            booking_ids = [key for key, _ in moved]
+            booking_ids = column([key for key, _ in moved])
             yield Write(LEAVE_LINES, (booking_ids,))
             yield Write(
                 MOVE_LINES,
                 (
                     booking_ids,
-                    [line.slot_id for _, line in moved],
-                    [line.units for _, line in moved],
+                    column([line.slot_id for _, line in moved]),
+                    column([line.units for _, line in moved]),
                 ),
             )
 

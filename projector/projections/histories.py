@@ -9,17 +9,17 @@ from typing import ClassVar
 from uuid import UUID
 
 from booking.events.envelope import Event
-from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.read_model import Fold, ReadModel, Write, column
 
 KEEP_SLOT_EVENTS = """
 INSERT INTO read_model.slot_event (slot_id, version, position)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
+SELECT * FROM unnest($1::text::uuid[], $2::text::bigint[], $3::text::bigint[])
 ON CONFLICT (slot_id, version) DO NOTHING
 """
 
 KEEP_BOOKING_EVENTS = """
 INSERT INTO read_model.booking_event (booking_id, version, position)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
+SELECT * FROM unnest($1::text::uuid[], $2::text::bigint[], $3::text::bigint[])
 ON CONFLICT (booking_id, version) DO NOTHING
 """
 
@@ -64,4 +64,4 @@ class Histories(ReadModel):
             (KEEP_BOOKING_EVENTS, self._booking_events),
         ):
             if events:
-                yield Write(statement, tuple(zip(*events, strict=True)))
+                yield Write(statement, tuple(map(column, zip(*events, strict=True))))

@@ -6,12 +6,29 @@ holds a connection to run.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+import msgspec
 
 from booking.events.envelope import Event
 
 Fold = Callable[[Any, Event, Any], None]
 """A method of a read model: takes in an event and its decoded data."""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def column(values: Sequence[UUID | datetime | int | str | None]) -> str:
+    """Values as Postgres writes an array, for `$1::text::uuid[]` and its like.
+
+    JSON writes ids, numbers, times, null and plain words in the same way, so this costs a fifth of
+    what the driver needs for each element (3.1 us for a row of 8 columns became 0.6; the server's 0.9
+    became 2.2). Not for words that people choose: escapes differ.
+    """
+    return f"{{{_encode(values)[1:-1].decode()}}}"
 
 
 class Write(NamedTuple):
