@@ -16,9 +16,6 @@ from projector.rebuild.rebuild import rebuild
 from projector.rebuild.replay import Replay
 from projector.rebuild.shadow import ShadowInUse, shadow_of_mine
 
-KEPT = {"checkpoint", "projectors", "query_nodes", "verification", "dropped_event"}
-"""What does not follow from the log: how far it was told, who is at work, what operators found out."""
-
 SHADOW = "SELECT relname FROM pg_class WHERE relnamespace = 'read_model_shadow'::regnamespace"
 MADE_OF = """
 SELECT relname, kind, said FROM (
@@ -78,19 +75,6 @@ async def operator(writer: asyncpg.Pool):
     """A connection of a command's own."""
     async with writer.acquire() as connection:
         yield connection
-
-
-def test_every_table_is_either_replaced_or_kept_on_purpose(owner_tables):
-    assert set(TABLES) | KEPT == owner_tables
-    assert not set(TABLES) & KEPT
-
-
-@pytest.fixture
-async def owner_tables(owner) -> set[str]:
-    found = await owner.fetch(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'read_model'::regnamespace AND relkind = 'r'"
-    )
-    return {row["relname"] for row in found}
 
 
 async def test_the_same_rows_are_shown_under_a_new_generation_and_nothing_is_left(
@@ -368,3 +352,37 @@ async def test_events_that_cannot_be_taken_in_are_buried_alike(
     assert (done.left_out, done.added_up) == (1, False)
     assert await without_when() == before
     assert [row[0] for row in before["suspect_slot"]] == [slot_id]
+
+
+async def test_in_a_new_epoch_readers_wait_for_the_swap_and_old_tokens_are_refused(
+    log, stream, owner, api
+):
+    slot_id = await log.slot(capacity=9)
+    await stream.copy()
+    await at_position(owner, log.position)
+    token = (await api.get(f"/v1/slots/{slot_id}")).headers["Consistency-Token"]
+
+    async def slug(**headers: str) -> str | None:
+        answer = await api.get(f"/v1/slots/{slot_id}", headers=headers)
+        return None if answer.status_code == 200 else answer.json()["type"].rpartition("/")[2]
+
+    async with owner.acquire() as reader:
+        reading = reader.transaction()
+        await reading.start()
+        await reader.fetch("SELECT FROM read_model.booking")  # keeps the swap waiting
+        await owner.execute("SELECT published.new_epoch(epoch) FROM published.head")
+
+        async def rebuilding() -> bool:
+            return await slug() == "rebuilding"
+
+        await eventually(rebuilding, within_s=8)
+        assert await slug(**{"Consistency-Token": token}) in ("rebuilding", "token-epoch-changed")
+        await reading.commit()
+
+    async def told_again() -> bool:
+        return await slug() is None
+
+    await eventually(told_again, within_s=8)
+    assert await slug(**{"Consistency-Token": token}) == "token-epoch-changed"
+    fresh = (await api.get(f"/v1/slots/{slot_id}")).headers["Consistency-Token"]
+    assert await slug(**{"Consistency-Token": fresh}) is None
