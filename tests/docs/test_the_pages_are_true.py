@@ -28,7 +28,7 @@ EVENTS = (REPOSITORY / "docs/events.md").read_text()
 API = (REPOSITORY / "docs/api.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["api", "events"])
+@pytest.mark.parametrize("name", ["api", "events", "operations"])
 async def test_every_example_of_a_page_prints_what_the_page_says(system, name):
     async with Terminal(system.folder, system.url) as terminal:
         for example in examples(REPOSITORY / f"docs/{name}.md"):
