@@ -30,30 +30,6 @@ PROBLEMS = table_of(
         slug="booking-limit-exceeded",
         title="More units than one booking may have",
         status=409,
-        meaning="The policy limits the units one booking may have of a slot; nothing was taken.",
-        remedy="`lines` names the slots and their limit: ask for fewer units.",
-    ),
-    ProblemType(
-        slug="customer-limit-exceeded",
-        title="More units than one customer may have",
-        status=409,
-        meaning="The policy limits the units one customer may have of a slot in all live bookings "
-        "together; nothing was changed.",
-        remedy="`lines` says what the customer has and may have: ask for fewer units, or give some "
-        "back.",
-    ),
-    ProblemType(
-        slug="capacity-below-use",
-        title="More units are taken than that",
-        status=409,
-        meaning="The slot cannot be made smaller than what is held and confirmed, expired holds "
-        "not counted; nothing was changed.",
-        remedy="Ask for `used` units at least, close the slot, or cancel bookings first.",
-    ),
-    ProblemType(
-        slug="booking-limit-exceeded",
-        title="More units than one booking may have",
-        status=409,
         meaning="At least one line, merged per slot, is above `units_per_booking_max` of the policy; "
         "nothing was taken.",
         remedy="Ask for at most `limit` units of each slot in `lines`.",

@@ -79,8 +79,15 @@ def answer_to(problem: Problem, scope: Scope) -> Answer:
 
 
 def table_of(*types: ProblemType) -> dict[str, ProblemType]:
-    """A table of problem types by slug."""
-    return {kind.slug: kind for kind in types}
+    """A table of problem types by slug.
+
+    Raises:
+        ValueError: one slug is explained twice, which is a defect.
+    """
+    table = {kind.slug: kind for kind in types}
+    if len(table) < len(types):
+        raise ValueError("One slug cannot mean two things.")
+    return table
 
 
 def together(
