@@ -5,19 +5,23 @@ arrives. The difference is an upper bound of commit to visible, and all of it is
 own booking with its token, which is what a person would notice.
 """
 
+import time
+from array import array
+from collections.abc import Iterator
+from random import Random
+
 from msgspec import structs
 
-from loadtest.bench.arm import warm_up
+from loadtest.bench.arm import NextRequest, warm_up
 from loadtest.bench.figures import Measured, Turn, Wanted
-from loadtest.bench.paced import PacedLoop, arrivals
 from loadtest.bench.plan import Bench
 from loadtest.bench.processes import per_answer_us
-from loadtest.bench.product import in_production
+from loadtest.bench.product import Product, in_production
 from loadtest.bench.requests import one_unit_each
 from loadtest.bench.visibility import P50, P99, Watch
-from loadtest.driver import Answer
+from loadtest.driver import Answer, poisson
 from loadtest.driver.percentile import percentile
-from loadtest.failures import CannotRunError
+from loadtest.driver.volley import volley
 
 CLAIM = "A committed booking is visible to readers within milliseconds"
 ABOUT_S = 110
@@ -55,25 +59,15 @@ async def measure(bench: Bench) -> Measured:
         for number in range(max(1, plan.rounds // 2)):
             for name, per_second in RATES.items():
                 async with Watch(product, slot_id) as watch:
-                    loop = PacedLoop(requests(), _expect_201, arrivals(per_second, seed=number))
-                    before = product.read_cpu()
-                    paced = await loop.run(product.url, connections=CONNECTIONS, seconds=seconds)
-                    cpu = per_answer_us(before, product.read_cpu(), paced.answered)
-                sale.answered += paced.answered + watch.own_bookings
-                turns.append(
-                    Turn(
-                        arm=name,
-                        seconds=paced.seconds,
-                        answered=paced.answered,
-                        astray=paced.unanswered,
-                        per_second=paced.answered / paced.seconds,
-                        p50_ms=percentile(paced.latencies_ms, 50),
-                        p99_ms=percentile(paced.latencies_ms, 99),
-                        clients=CONNECTIONS,
-                        cpu_us=cpu,
-                        more=watch.figures | {"late_p99_ms": paced.late_percentile_ms(99)},
+                    turn = await _paced(
+                        product,
+                        name,
+                        requests(),
+                        arrivals=poisson(per_second, Random(number)),
+                        seconds=seconds,
                     )
-                )
+                sale.answered += turn.answered + watch.own_bookings
+                turns.append(structs.replace(turn, more=turn.more | watch.figures))
                 bench.say(_told(turns[-1]))
             async with Watch(product, slot_id) as watch:
                 sold = await sale.turn(seconds)
@@ -96,6 +90,46 @@ def _told(turn: Turn) -> str:
     return f"{turn.arm}: {turn.per_second:.0f}/s, visible after p50 {turn.more[P50]:.1f} ms, p99 {turn.more[P99]:.1f} ms"
 
 
-def _expect_201(answer: Answer) -> None:
-    if answer.status != 201:
-        raise CannotRunError(f"A booking was answered {answer.status}: {answer.body.decode()}")
+async def _paced(
+    product: Product,
+    name: str,
+    next_request: NextRequest,
+    *,
+    arrivals: Iterator[float],
+    seconds: float,
+) -> Turn:
+    """Bookings at a rate of their own, however fast the answers come."""
+    latencies_ms = array("f")
+    astray = 0
+
+    def note(_: int, intended_ns: int, __: int, return_ns: int, answer: Answer | None) -> None:
+        nonlocal astray
+        if answer is not None and answer.status == 201:
+            latencies_ms.append((return_ns - intended_ns) / 1e6)
+        else:
+            astray += 1
+
+    before, began_s = product.read_cpu(), time.perf_counter()
+    offered = await volley(
+        product.url,
+        arrivals,
+        seconds=seconds,
+        next_request=next_request,
+        on_answer=note,
+        connections=CONNECTIONS,
+    )
+    took_s = (
+        time.perf_counter() - began_s
+    )  # until the last answer, which is late where the rate is too much
+    return Turn(
+        arm=name,
+        seconds=took_s,
+        answered=len(latencies_ms),
+        astray=astray + offered.dropped,
+        per_second=len(latencies_ms) / took_s,
+        p50_ms=percentile(latencies_ms, 50),
+        p99_ms=percentile(latencies_ms, 99),
+        clients=CONNECTIONS,
+        cpu_us=per_answer_us(before, product.read_cpu(), len(latencies_ms)),
+        more={"late_p99_ms": offered.percentile_ms(99)},
+    )

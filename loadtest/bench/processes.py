@@ -20,8 +20,8 @@ def used_by(pid: int, part: str) -> Callable[[], Used]:
 
     def read() -> Used:
         used = {GENERATOR: time.process_time()}
-        for child, seconds in _tree(pid):
-            name = part if child == pid else _part_of(child)
+        for child, program, seconds in _tree(pid):
+            name = part if child == pid else _part_of(child, program)
             used[name] = used.get(name, 0.0) + seconds
         return used
 
@@ -37,17 +37,19 @@ def per_answer_us(before: Used, after: Used, answers: int) -> dict[str, float]:
     }
 
 
-def _tree(root: int) -> Iterator[tuple[int, float]]:
-    """A process and all that descend from it, each with its CPU seconds and those of its children that have ended."""
+def _tree(root: int) -> Iterator[tuple[int, str, float]]:
+    """A process and all that descend from it, each with its program and its CPU seconds, with those of its children that have ended."""
     parents: dict[int, int] = {}
+    programs: dict[int, str] = {}
     seconds: dict[int, float] = {}
     ticks = os.sysconf("SC_CLK_TCK")
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            head, _, tail = (folder / "stat").read_text().rpartition(")")
         except OSError:
             continue  # it has just ended
-        pid = int(folder.name)
+        pid, fields = int(folder.name), tail.split()
+        programs[pid] = head.partition("(")[2]
         parents[pid] = int(fields[1])
         seconds[pid] = sum(map(int, fields[11:15])) / ticks
     for pid, spent_s in seconds.items():
@@ -55,20 +57,19 @@ def _tree(root: int) -> Iterator[tuple[int, float]]:
         while ancestor not in (root, 0):
             ancestor = parents.get(ancestor, 0)
         if ancestor == root:
-            yield pid, spent_s
+            yield pid, programs[pid], spent_s
 
 
-def _part_of(pid: int) -> str:
+def _part_of(pid: int, program: str) -> str:
+    """The kernel's name of a program outlives its command line, which is what remains of a process that has just ended."""
+    for part in ("postgres", "nats-server"):
+        if program.startswith(part):
+            return part
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return "others"
-    program = Path(words[0].removesuffix(":")).name
-    for part in ("postgres", "nats-server"):
-        if program.startswith(part):
+    for part, module in (("relay", "booking.cli"), ("projector", "projector.cli")):
+        if module in words:
             return part
-    if any("booking.cli" in word for word in words):
-        return "relay"
-    if any("projector.cli" in word for word in words):
-        return "projector"
-    return "postgres" if "postgres" in words[0] else "others"
+    return "others"

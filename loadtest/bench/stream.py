@@ -5,31 +5,32 @@ Everything up to a position is visible through the query API when the stream say
 
 import asyncio
 import contextlib
-import re
 import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator
 
-import httptools
+import msgspec
+from msgspec import Struct
 
-from loadtest.driver import RequestWriter
-from loadtest.driver.connection import address
+from loadtest.driver.event_stream import events
 from loadtest.failures import CannotRunError
 
 OPEN_DEADLINE_S = 10.0
 
-_POSITION = re.compile(rb'^data: ?\{"position":(\d+)', re.MULTILINE)
+
+class _Standing(Struct):
+    position: int
 
 
-class Seen(asyncio.Protocol):
+_decode = msgspec.json.Decoder(_Standing).decode
+
+
+class Seen:
     """The positions of one stream, ascending, and the wall-clock second each arrived: of one machine, so it compares with the database's."""
 
     def __init__(self) -> None:
         self.positions: list[int] = []
         self.moments_s: list[float] = []
-        self.begun = asyncio.get_running_loop().create_future()
-        self._parser = httptools.HttpResponseParser(self)
-        self._rest = b""
         self._moved = asyncio.Event()
 
     def moment_s(self, position: int) -> float | None:
@@ -43,22 +44,12 @@ class Seen(asyncio.Protocol):
             self._moved.clear()
             await self._moved.wait()
 
-    def data_received(self, data: bytes) -> None:
-        """Feeds the parser."""
-        self._parser.feed_data(data)
-
-    def on_body(self, body: bytes) -> None:
-        """Notes the positions of the whole lines that have come."""
-        now_s = time.time()
-        whole, _, self._rest = (self._rest + body).rpartition(b"\n")
-        for found in _POSITION.finditer(whole):
-            position = int(found[1])
-            if not self.positions or position > self.positions[-1]:
-                self.positions.append(position)
-                self.moments_s.append(now_s)
-        self._moved.set()
-        if self.positions and not self.begun.done():
-            self.begun.set_result(None)
+    def note(self, position: int) -> None:
+        """It is visible from now on."""
+        if not self.positions or position > self.positions[-1]:
+            self.positions.append(position)
+            self.moments_s.append(time.time())
+            self._moved.set()
 
 
 @contextlib.asynccontextmanager
@@ -68,16 +59,22 @@ async def following(url: str, slot_id: str, headers: list[tuple[str, str]]) -> A
     Raises:
         CannotRunError: there was none.
     """
-    host, port = address(url)
-    transport, seen = await asyncio.get_running_loop().create_connection(Seen, host, port)
-    try:
+    seen = Seen()
+
+    async def follow() -> None:
         path = f"/v1/availability/stream?slot_id={slot_id}"
-        transport.write(RequestWriter(url)("GET", path, headers=headers))
+        async for event in events(url, path, headers=headers):
+            if event.event != "bye":
+                seen.note(_decode(event.data).position)
+
+    task = asyncio.create_task(follow(), name="stream")
+    try:
         try:
             async with asyncio.timeout(OPEN_DEADLINE_S):
-                await seen.begun
+                await seen.reached(0)
         except TimeoutError:
             raise CannotRunError("The live stream did not begin.") from None
         yield seen
     finally:
-        transport.abort()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
