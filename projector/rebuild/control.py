@@ -13,7 +13,8 @@ from msgspec import Struct
 from booking.events.envelope import Event
 from booking.events.facts import BookingRescheduled, BookingTaken
 from projector.guards.checkpoint_compare_and_set import Connection
-from projector.rebuild.shadow import BUILD_TIMEOUT_S, NO_HURRY, in_shadow
+from projector.rebuild.shadow import BUILD_TIMEOUT_S, NO_HURRY
+from projector.rebuild.statements import in_shadow
 
 # Of each table: what is added up, in one statement.
 TOTALS: Mapping[str, str] = {

@@ -16,19 +16,12 @@ import asyncpg
 from projector.guards.checkpoint_compare_and_set import Checkpoint, Connection
 from projector.projections import TABLES
 
-SCHEMA = "read_model_shadow"
-
 BUILD_TIMEOUT_S = 3600.0
 """For one index or one table's statistics: a hundred million rows."""
 LOCK_TIMEOUTS_MS = (200, 200, 500, 500, 1500, 1500, 1500, 1500)
 """Readers that come while the swap waits for those that are there wait behind it, so it gives up soon
 and comes again; later for longer than the second after which Postgres interrupts its own tidying up."""
 RETRY_S = 0.3
-
-
-def in_shadow(statement: str) -> str:
-    """A statement of the read model, told to the shadow instead."""
-    return statement.replace("read_model.", f"{SCHEMA}.")
 
 
 _LOCK = 7_265_117_002

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from projector.guards.checkpoint_compare_and_set import Connection
-from projector.rebuild.shadow import SCHEMA
+from projector.rebuild.statements import SCHEMA
 from projector.verify.witness import Found, witness
 
 PAGE = 4_000
