@@ -111,7 +111,8 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         Misconfigured: a database cannot be reached or used.
     """
     name = process_name("queries")
-    reads_the_read_model = choose_guard(settings).read_model
+    guard = choose_guard(settings)
+    reads_the_read_model = guard.read_model
     async with AsyncExitStack() as opened:
         read_model = await opened.enter_async_context(
             await open_read_model(
@@ -150,6 +151,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             heads=heads,
             clock=clock,
             tokens=tokens,
+            watermark=guard.watermark,
         )
         window = Window(reader, clock)
         live = Live(reader, follower, node.slots, read_model, streams_max=allowed_streams())

@@ -24,6 +24,7 @@ from projector.api.judgement import MAY_BE_MET_LATER, refusal, why_unmet
 from projector.api.log_heads import LogHeads
 from projector.api.metrics import ReadMetrics
 from projector.follower import Follower, Standing
+from projector.guards.unguarded import claimed_now
 from projector.queries.found import Found
 from projector.queries.write_tables import NotInTheWriteTables
 
@@ -50,8 +51,12 @@ class Reader:
         tokens: Tokens,
         metrics: ReadMetrics | None = None,
         waiting_max: int = WAITING_MAX,
+        watermark: bool = True,
     ) -> None:
-        """Without a follower nothing is waited for: what is read is never behind."""
+        """Without a follower nothing is waited for: what is read is never behind.
+
+        Without `watermark`, in the laboratory, it claims that everything was heard up to now.
+        """
         self.tokens = tokens
         self.metrics = metrics or ReadMetrics()
         self._read_model = read_model
@@ -60,6 +65,7 @@ class Reader:
         self._clock = clock
         self._waiting = 0
         self._waiting_max = waiting_max
+        self._watermark = watermark
 
     async def read(self, asked: Conditions, query: Query[T]) -> tuple[T, Freshness]:
         """What the query found once the conditions were met, and how fresh that is.
@@ -162,7 +168,8 @@ class Reader:
         if asked.max_age_ms is None:
             return True
         try:
-            age = self._clock.now_at_most() - standing.as_of
+            as_of = standing.as_of if self._watermark else claimed_now(self._clock, standing.as_of)
+            age = self._clock.now_at_most() - as_of
         except NoDatabaseTime:
             return True
         return age.total_seconds() * 1000 <= asked.max_age_ms
@@ -218,11 +225,12 @@ class Reader:
         assert found.epoch is not None  # noqa: S101  # looked at before
         assert found.as_of is not None  # noqa: S101
         applied = Token(found.epoch, found.position)
+        as_of = found.as_of if self._watermark else claimed_now(self._clock, found.as_of)
         return Freshness(
             epoch=found.epoch,
             position=found.position,
-            as_of=found.as_of,
-            age_ms=self.age_ms(found.as_of),
+            as_of=as_of,
+            age_ms=self.age_ms(as_of),
             waited_ms=waited_ms,
             level=asked.level,
             token=applied if asked.token is None else max(applied, asked.token),

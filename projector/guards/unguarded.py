@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 from msgspec.structs import replace
 
+from booking.edge.database import DatabaseClock, NoDatabaseTime
 from booking.events.envelope import Event
 from booking.events.facts import BookingEnded, BookingRescheduled, BookingTaken, SlotOpened
 from projector.consumer.order import Arrival, Run
@@ -159,6 +160,14 @@ async def move_checkpoint_blindly(
         generation=row["generation"],
         state=state,
     )
+
+
+def claimed_now(clock: DatabaseClock, as_of: datetime) -> datetime:
+    """The age of an answer by the moment it is given, whatever it was made of."""
+    try:
+        return clock.now_at_most()
+    except NoDatabaseTime:
+        return as_of
 
 
 CLAIM_NOW = """

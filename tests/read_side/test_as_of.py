@@ -3,7 +3,7 @@
 import asyncio
 from datetime import timedelta
 
-from at_work import projecting
+from at_work import answering, projecting
 from eventually import eventually
 from relaying import relaying
 
@@ -76,6 +76,31 @@ async def test_without_the_watermark_it_says_that_it_is_up_to_date_while_it_is_b
     async with projecting(writer, None, poll_s=0.005, lag_ms=LAG_MS, guard="no_watermark"):
         _, lies = await business_under_watch(log, owner, bookings=20)
     assert lies
+
+
+async def age_of_a_slot(url: str, guard: str, slot_id) -> int:
+    """What a query node says 3 s after its projector was last heard of."""
+    settings = {"environment": "laboratory", "sync": "polling", "guard": guard}
+    async with answering(url, "", **settings) as api:
+        answer = await eventually(lambda: api.get(f"/v1/slots/{slot_id}"))
+        return int(answer.headers["age"])
+
+
+async def test_a_node_whose_projector_sleeps_says_how_old_its_answer_is(
+    log, owner, writer, database_url
+):
+    slot_id = await log.slot()
+    async with projecting(writer, None, poll_s=0.02):
+
+        async def there() -> bool:
+            return (await read_checkpoint(owner)).position == 1
+
+        await eventually(there)
+    # The projector is gone; what it heard last was a while ago.
+    await owner.execute("UPDATE read_model.checkpoint SET as_of = as_of - interval '3 s'")
+    await log.hold(slot_id)
+    assert await age_of_a_slot(database_url, "every_guard", slot_id) >= 3
+    assert await age_of_a_slot(database_url, "no_watermark", slot_id) == 0
 
 
 async def test_a_heartbeat_counts_once_all_that_it_speaks_of_is_applied(log, owner, writer, stream):
