@@ -4,22 +4,18 @@ The figures are printed (`pytest -s`); what is asserted are the bounds that the 
 """
 
 import asyncio
-import contextlib
 import gc
 import os
 import resource
-import socket
-import sys
 import tracemalloc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import httpx
 import pytest
+from a_node import a_node
 from eventually import eventually
 
-from booking.embedded.child import Child
 from booking.events.messages import SlotState
 from projector.replica import Replica, Standing, Told
 
@@ -99,9 +95,17 @@ class Listener(asyncio.Protocol):
         self.heard: dict[bytes, int] = {}
 
     def data_received(self, data: bytes) -> None:
+        if not self.heard and not data.startswith(b"HTTP/1.1 200"):
+            self.heard[data[:200]] = 1
         for line in data.split(b"\n"):
             if line.startswith(b"event: "):
                 self.heard[line[7:]] = self.heard.get(line[7:], 0) + 1
+
+
+def told_all(listeners: list[Listener]) -> bool:
+    untold = [one.heard for one in listeners[-AT_A_TIME:] if b"snapshot" not in one.heard]
+    assert not untold, f"{len(untold)} have no snapshot, the first heard {untold[0]}"
+    return True
 
 
 @pytest.mark.long
@@ -114,63 +118,43 @@ async def test_ten_thousand_idle_streams_on_one_node(
         pytest.skip(f"this system allows {most} open files, {FILES} are needed")
     slot_id = await log.slot(capacity=10)
     await stream.copy()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environ = os.environ | {
-        "PROJECTOR_DATABASE_URL": database_url,
-        "PROJECTOR_LOG_DATABASE_URL": database_url,
-        "PROJECTOR_NATS_URL": stream.url,
-        "PROJECTOR_PORT": str(port),
-        "BOOKING_ENVIRONMENT": "development",
-        "BOOKING_DATA_DIR": str(tmp_path),
-    }
-    program = [sys.executable, "-m", "projector.cli", "api"]
-    node = await Child.start("queries", program, environ=environ, log=tmp_path / "log")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    transports, listeners = [], []
-    try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
-
-            async def ready() -> bool:
-                with contextlib.suppress(httpx.TransportError):
-                    return (await client.get("/health/ready")).status_code == 200
-                return False
-
-            await eventually(ready, within_s=20)
-        before_kb = memory_kb(node.pid)
-        loop = asyncio.get_running_loop()
-        request = f"GET /v1/availability/stream?slot_id={slot_id} HTTP/1.1\r\nHost: t\r\n\r\n"
-        for _ in range(0, STREAMS, AT_A_TIME):
-            for _ in range(AT_A_TIME):
-                transport, listener = await loop.create_connection(Listener, "127.0.0.1", port)
-                transport.write(request.encode())
-                transports.append(transport)
-                listeners.append(listener)
+    async with a_node(database_url, stream.url, tmp_path) as (node, client):
+        address = client.base_url.host, client.base_url.port
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        transports, listeners = [], []
+        try:
+            before_kb = memory_kb(node.pid)
+            loop = asyncio.get_running_loop()
+            request = f"GET /v1/availability/stream?slot_id={slot_id} HTTP/1.1\r\nHost: t\r\n\r\n"
+            for _ in range(0, STREAMS, AT_A_TIME):
+                for _ in range(AT_A_TIME):
+                    transport, listener = await loop.create_connection(Listener, *address)
+                    transport.write(request.encode())
+                    transports.append(transport)
+                    listeners.append(listener)
+                await eventually(
+                    lambda: all(b"snapshot" in one.heard for one in listeners[-AT_A_TIME:]),
+                    within_s=20,
+                )
+            for listener in listeners:
+                listener.heard.clear()
             await eventually(
-                lambda: all(b"snapshot" in one.heard for one in listeners[-AT_A_TIME:]),
-                within_s=20,
+                lambda: all(one.heard.get(b"as_of", 0) >= 3 for one in listeners),
+                within_s=30,
+                every_s=0.5,
+                because="every stream is told as_of again and again",
             )
-        for listener in listeners:
-            listener.heard.clear()
-        await eventually(
-            lambda: all(one.heard.get(b"as_of", 0) >= 3 for one in listeners),
-            within_s=30,
-            every_s=0.5,
-            because="every stream is told as_of again and again",
-        )
-        per_stream = (memory_kb(node.pid) - before_kb) / STREAMS
-        print(f"\n{per_stream:.1f} kB for each of {STREAMS:,} streams")  # noqa: T201
-        await log.hold(slot_id)
-        await stream.copy()
-        await eventually(
-            lambda: all(b"changes" in one.heard for one in listeners),
-            within_s=30,
-            because="one change reaches every stream",
-        )
-        assert per_stream < KILOBYTES_PER_STREAM_MAX
-    finally:
-        for transport in transports:
-            transport.abort()
-        await node.stop()
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))
+            per_stream = (memory_kb(node.pid) - before_kb) / STREAMS
+            print(f"\n{per_stream:.1f} kB for each of {STREAMS:,} streams")  # noqa: T201
+            await log.hold(slot_id)
+            await stream.copy()
+            await eventually(
+                lambda: all(b"changes" in one.heard for one in listeners),
+                within_s=30,
+                because="one change reaches every stream",
+            )
+            assert per_stream < KILOBYTES_PER_STREAM_MAX
+        finally:
+            for transport in transports:
+                transport.abort()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, most))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 import pytest
+from a_node import a_node
 from at_work import answering
 from cut import Wire
 from eventually import eventually
@@ -403,6 +404,32 @@ async def test_while_the_projector_is_frozen_no_bounded_read_misses_an_older_wri
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGCONT)
         await child.stop()
+
+
+async def test_a_node_that_was_frozen_does_not_take_what_it_knew_for_fresh(
+    log, stream, projector, servers, tmp_path
+):
+    slot_id = await log.slot()
+    await stream.copy()
+    await stream.heartbeat()
+    async with a_node(*servers, tmp_path) as (node, client):
+        await eventually(lambda: version_of(client, slot_id))
+        os.kill(node.pid, signal.SIGSTOP)
+        try:
+            await log.hold(slot_id)
+            await stream.copy()
+            written_at = asyncio.get_running_loop().time()
+            await eventually(lambda: asyncio.get_running_loop().time() > written_at + 1.1)
+            bounded = {"Cache-Control": "max-age=1", "Prefer": "wait=0"}
+            asked = [
+                asyncio.create_task(client.get(f"/v1/slots/{slot_id}", headers=bounded))
+                for _ in range(20)
+            ]
+            await asyncio.sleep(0)
+        finally:
+            os.kill(node.pid, signal.SIGCONT)
+        for answer in await asyncio.gather(*asked):
+            assert answer.status_code == 412 or answer.json()["version"] == 2
 
 
 @pytest.mark.parametrize("sync", ["events", "polling"])
