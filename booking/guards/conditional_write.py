@@ -3,15 +3,17 @@
 What it protects: no slot is ever sold beyond capacity + overbooking_units, a booking gets all its
 lines or none, a hold leaves its state once, and every refusal is true at the version it names.
 
-How: `booking.decide` (schema, 0009) locks the batch's slots in id order, then looks, decides each
-command in arrival order on what the earlier ones left, and writes each slot once:
+How: `booking.decide` (schema, 0009) locks the batch's slots in id order, looks up keys and bookings,
+judges each command in arrival order on what the earlier ones left, reclaims units from holds past
+their time before it refuses any, and writes each slot once:
 
     UPDATE booking.slot SET held = held + …, version = …
     WHERE slot_id = … AND version = <as locked> AND held + confirmed + … <= capacity + overbooking_units
 
-with the row count checked and the constraint `slot_never_oversold` behind it. READ COMMITTED and
-separate statements are part of the guard: each statement sees what was committed before it began,
-so what is judged is what is locked.
+with the row count checked and the constraint `slot_never_oversold` behind it; then it records and
+numbers what happened. Each step is a function of its own. READ COMMITTED and separate statements are
+part of the guard: each statement sees what was committed before it began, and a locked row is read as
+it was when the lock was got, so what is judged is what is locked.
 
 What it costs: one round trip and one flush per batch of up to 256 commands; waiting for a slot's
 lock while another process's batch commits (`lock_timeout` 2 s ends that).
