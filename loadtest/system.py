@@ -80,13 +80,17 @@ class System:
         timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> Client:
         """A pool of connections to the system, or to `url` (a part of it, a proxy); use as an async context manager."""
-        headers = [("Authorization", f"Bearer {self._key}")] if self._key is not None else []
         return Client(
             url or self.url,
             connections_max=connections_max,
             timeout_s=timeout_s,
-            headers=headers,
+            headers=self.authorization,
         )
+
+    @property
+    def authorization(self) -> list[tuple[str, str]]:
+        """The header that carries the key, for whoever does not go through `client`; empty without one."""
+        return [("Authorization", f"Bearer {self._key}")] if self._key is not None else []
 
     async def open_resource(
         self,

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from loadtest.scenario import Scenario
-from loadtest.scenarios import oversell, phantom_availability
+from loadtest.scenarios import oversell, phantom_availability, read_your_booking
 
 _ALL = (
     oversell.SCENARIO,
     phantom_availability.SCENARIO,
+    read_your_booking.SCENARIO,
 )
 
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
