@@ -88,11 +88,13 @@ def told_of(op: str, exchange: Exchange, *, asked: Sequence[OperationLine]) -> d
         for name in ("slot_id", "remaining", "version"):
             if (value := getattr(lines[0], name)) is not None:
                 told[name] = value
+        if lines[0].requested:
+            told["units"] = lines[0].requested
     elif lines:
         told["lines"] = [
             OperationLine(
                 slot_id=line.slot_id or "",
-                units=line.units,
+                units=line.units or line.requested,
                 remaining=line.remaining,
                 version=line.version,
             )

@@ -14,6 +14,7 @@ import rich_click as click
 from loadtest.bench_cli import bench
 from loadtest.failures import CannotRunError
 from loadtest.interruptible import run_interruptible
+from loadtest.soak_cli import soak
 from loadtest.verdict import HOLDS, INTERRUPTED, USAGE
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
     either, so the experiment is worth nothing. 130: interrupted.
     """
     seed = randbelow(10**6) if seed is None else seed
-    out = _new_folder(out)
+    out = new_folder(out)
     click.echo(f"The last units of a popular slot, guard off and on. Seed {seed}, report in {out}/")
     sys.stdout.flush()
     from loadtest.scenarios import oversell
@@ -65,7 +66,7 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
     plan = oversell.SCENARIO.quick if quick else oversell.DEMO
     sys.exit(
         run_interruptible(
-            _measure([oversell.SCENARIO], seed=seed, out=out, reproduce=reproduce, plan=plan)
+            measured([oversell.SCENARIO], seed=seed, out=out, reproduce=reproduce, plan=plan)
         )
     )
 
@@ -110,7 +111,7 @@ def run(
         import os
 
         somewhere = Target(url=target, key=os.environ.get("LOADTEST_KEY") or None)
-    out = _new_folder(out)
+    out = new_folder(out)
     click.echo(f"{len(chosen)} scenarios. Seed {seed}, report in {out}/")
     sys.stdout.flush()
     words = ["loadtest run", *scenarios, f"--seed {seed}"]
@@ -119,7 +120,7 @@ def run(
     words += ["--quick"] if quick else []
     sys.exit(
         run_interruptible(
-            _measure(
+            measured(
                 chosen,
                 seed=seed,
                 out=out,
@@ -133,7 +134,7 @@ def run(
     )
 
 
-async def _measure(
+async def measured(
     scenarios: "Sequence[Scenario]",
     *,
     seed: int,
@@ -145,6 +146,7 @@ async def _measure(
     target: "Target | None" = None,
     control_elsewhere: str | None = None,
 ) -> int:
+    """Runs scenarios, writes their report and prints it; returns the exit code. Interrupted, it does so with what there is."""
     from loadtest.reports.text import LiveProgress, PlainProgress, console, print_findings
     from loadtest.run import Run
 
@@ -206,9 +208,10 @@ def report(directories: tuple[Path, ...]) -> None:
 
 
 cli.add_command(bench)
+cli.add_command(soak)
 
 
-def _new_folder(out: Path | None) -> Path:
+def new_folder(out: Path | None) -> Path:
     """Makes the folder of a run.
 
     Raises:

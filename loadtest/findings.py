@@ -24,7 +24,7 @@ from loadtest.verdict import (
 )
 
 Guard = Literal["off", "on", "none"]
-Kind = Literal["guard", "theory", "comparison"]
+Kind = Literal["guard", "theory", "comparison", "soak"]
 
 LATE_P99_MAX_MS = 10.0
 
@@ -116,7 +116,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
     """All that was found about one claim.
 
     `anomaly` completes the sentence "without the guard there were n …". Against somebody's deployment there is no control (`target`), and
-    `control_elsewhere` names the newest embedded one.
+    `control_elsewhere` names the newest embedded one; `left_out` says what HTTP alone does not allow.
     """
 
     name: str
@@ -132,6 +132,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     complete: bool = True
     target: bool = False
+    left_out: str = ""
     control_elsewhere: str | None = None
     failure: str | None = None
 
@@ -162,7 +163,8 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
             return self._by_theory()
         if not guarded or "unknown" in guarded:
             return INVALID_EXPERIMENT
-        return HOLDS if self.target or self.control_showed_it else INVALID_EXPERIMENT
+        alone = self.target or self.kind == "soak"
+        return HOLDS if alone or self.control_showed_it else INVALID_EXPERIMENT
 
     def _by_theory(self) -> int:
         fits = [cell.as_predicted for cell in self.cells if cell.theory is not None]
@@ -192,6 +194,8 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
             )
         bound = rate_bound(sum(cell.opportunities for cell in on))
         n = sum(cell.opportunities for cell in on)
+        if self.kind == "soak":
+            return f"HOLDS: no {self.anomaly} in {n:,} opportunities ({bound})."
         if self.target:
             where = f" (control: {self.control_elsewhere})" if self.control_elsewhere else ""
             return f"VALID (no control here){where}: no {self.anomaly} in {n:,} opportunities ({bound})."

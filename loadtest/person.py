@@ -252,7 +252,10 @@ class Person:
         told = told_of(op, exchange, asked=known.get("lines") or [])
         if self._digests and exchange.body:
             told["digest"] = blake2b(exchange.body, digest_size=8).hexdigest()
-        members = {name: value for name, value in known.items() if value is not None} | told
+        asked = {name: value for name, value in known.items() if value is not None}
+        members = asked | told
+        if "units" in asked:  # what was asked for counts, not what the answer says was asked for
+            members["units"] = asked["units"]
         return Operation(
             run=self._record.name,
             arm=self._record.arm,

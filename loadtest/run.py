@@ -24,6 +24,7 @@ from loadtest.findings import Cell, Findings, ScenarioFindings
 from loadtest.laboratory import Laboratory, Target
 from loadtest.scenario import Arm, Scenario
 from loadtest.scenarios import SCENARIOS
+from loadtest.soak import SOAK
 from loadtest.trial import PLAN, TRIALS, Knob, read_records
 
 RUN = "run.json"
@@ -222,10 +223,11 @@ def findings_of(out: Path) -> Findings:
         CannotRunError: there is no run of this version.
     """
     asked = read_asked(out)
+    known = {**SCENARIOS, SOAK.name: SOAK}
     found = [
-        scenario_findings(SCENARIOS[name], out / name, asked)
+        scenario_findings(known[name], out / name, asked)
         for name in asked.scenarios
-        if name in SCENARIOS and (out / name / TRIALS).exists()
+        if name in known and (out / name / TRIALS).exists()
     ]
     return Findings(
         seed=asked.seed,
@@ -272,6 +274,7 @@ def scenario_findings(scenario: Scenario, folder: Path, asked: Asked) -> Scenari
         complete=facts.complete,
         failure=facts.failure,
         target=asked.target is not None,
+        left_out=scenario.left_out,
         control_elsewhere=asked.control_elsewhere,
     )
 

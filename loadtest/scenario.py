@@ -27,7 +27,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
 
     `anomaly` completes "n …" (plural: "units sold twice"); `knob` names what is varied, with its unit; `plan` and `quick` are structs of the
     scenario's own with its sizes. `measure(lab, arm, plan)` is called once per arm; `judge(records, plan)` gets every complete trial, also of an
-    interrupted run, and must not do anything but compute. `target` says that it can run against somebody's deployment.
+    interrupted run, and must not do anything but compute. `target` says that it can run against somebody's deployment, `left_out` what of it cannot.
     """
 
     number: int
@@ -43,3 +43,4 @@ class Scenario(Struct, frozen=True, kw_only=True):
     judge: Callable[[Sequence[Record], Any], Judged]
     kind: Kind = "guard"
     target: bool = False
+    left_out: str = "Nothing is injected: the lag is what the deployment has by itself."

@@ -1,7 +1,7 @@
 """Are commands decided in an order that agrees with real time?
 
 Answers carry the slot's version, so linearizability needs no search: in the order of versions, nobody may have begun after someone later had
-already been answered. O(n log n).
+already been answered. O(n log n). A command that changed nothing answers the version there is; the log tells which did.
 """
 
 from collections import defaultdict
@@ -13,21 +13,22 @@ from loadtest.verdict import Judgement, Witness, judged
 RULE = "real_time_order"
 
 
-def real_time_order(operations: Sequence[Operation], events: Sequence[LoggedEvent]) -> Judgement:  # noqa: ARG001 -- all checkers take both
-    """Judges the accepted commands of every slot by the versions they were answered. Opportunities are pairs of neighbours."""
+def real_time_order(operations: Sequence[Operation], events: Sequence[LoggedEvent]) -> Judgement:
+    """Judges the commands that made a version of a slot, by what they were answered. Opportunities are pairs of neighbours."""
+    made_by = {
+        (slot.slot_id, slot.version): event.command_id for event in events for slot in event.slots
+    }
     accepted: dict[str, list[tuple[int, Operation]]] = defaultdict(list)
     for operation in operations:
-        if (
-            operation.op in ("look", "read_booking")
-            or operation.outcome != "ok"
-            or operation.replayed
-        ):
+        if operation.key is None or operation.outcome != "ok" or operation.replayed:
             continue
-        if operation.slot_id is not None and operation.version is not None:
-            accepted[operation.slot_id].append((operation.version, operation))
-        for line in operation.lines:
-            if line.version is not None:
-                accepted[line.slot_id].append((line.version, operation))
+        named = [(operation.slot_id, operation.version)]
+        named += [(line.slot_id, line.version) for line in operation.lines]
+        for slot_id, version in named:
+            if slot_id is None or version is None:
+                continue
+            if made_by.get((slot_id, version)) == operation.key:
+                accepted[slot_id].append((version, operation))
     witnesses: list[Witness] = []
     opportunities = 0
     for slot_id, of_slot in accepted.items():

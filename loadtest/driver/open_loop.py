@@ -18,7 +18,7 @@ SLEEP_MIN_S = 0.0005
 
 
 class Offered:
-    """What the generator did: visits offered, dropped, its own lateness in milliseconds, its seconds and those of them on a CPU."""
+    """What the generator did: visits offered, dropped, its own lateness in milliseconds, how long it offered, and its seconds on a CPU."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -181,6 +181,8 @@ def _value(measures: Sequence[Measure], name: str) -> str:
 def caveats(findings: ScenarioFindings) -> list[str]:
     """Whatever a reader should know before believing the figures."""
     said: list[str] = list(findings.notes)
+    if findings.target and findings.left_out:
+        said.append(f"against a deployment: {findings.left_out}")
     for cell in findings.cells:
         here = where(findings, cell)
         late_ms = max((generator.late_p99_ms for generator in cell.generators), default=0.0)

@@ -59,5 +59,5 @@ SCENARIO = Scenario(
 
 if __name__ == "__main__":
     run.SCENARIOS = {"waits": SCENARIO}
-    work = cli._measure([SCENARIO], seed=1, out=Path(sys.argv[1]), reproduce="again")
+    work = cli.measured([SCENARIO], seed=1, out=Path(sys.argv[1]), reproduce="again")
     sys.exit(run_interruptible(work))
