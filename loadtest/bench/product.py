@@ -29,6 +29,8 @@ CAPACITY = 1_000_000
 SLOTS_PER_REQUEST = 1000
 RATE_PER_S = 1_000_000
 SCOPES = ("inventory:write", "bookings:write", "read", "operate")
+COUNTING_S = 600.0
+"""Books of five million events are counted row by row."""
 KEY_DEADLINE_S = 15.0
 """A new key is known to every process within seconds."""
 
@@ -111,7 +113,7 @@ class Product:
 
     async def ask(self, statement: str) -> list[str]:
         """The columns of the one row a statement returns."""
-        return await query(self.programs, self.database_url, statement)
+        return await query(self.programs, self.database_url, statement, patience_s=COUNTING_S)
 
     async def broken(self, *, before: int = 0, lines: int = 1) -> list[str]:
         """Why figures of this system are not to be believed: it is not durable, or its books do not say what was answered.
