@@ -48,6 +48,7 @@ class Stays:
     told: dict[str, httpx.Response] = field(default_factory=dict)
     unanswered: dict[str, float] = field(default_factory=dict)
     """By key: when nobody answered it (monotonic)."""
+    kills: int = 0
     statuses: Counter = field(default_factory=Counter)
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
