@@ -9,10 +9,11 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
 from booking.edge.api_keys import ApiKey
-from booking.events.envelope import LOG_COLUMNS, LogRow, payload
+from booking.events.envelope import LOG_COLUMNS, Event, LogRow, SlotChange, payload
 
 
 class LogHead(Struct, frozen=True, kw_only=True):
@@ -80,6 +81,40 @@ async def read_payloads(
     """Events after a position, oldest first, as (position, the bytes the stream would carry)."""
     rows = await log.fetch(READ_EVENTS, after, limit, timeout=timeout_s)
     return [(row["position"], payload(LogRow(**row), epoch)) for row in rows]
+
+
+async def read_rows(
+    log: asyncpg.Pool, *, after: int, limit: int, timeout_s: float = 5.0
+) -> list[asyncpg.Record]:
+    """Events after a position, oldest first, as they stand in the log; `event_of` reads one."""
+    return await log.fetch(READ_EVENTS, after, limit, timeout=timeout_s)
+
+
+_decode_slots = msgspec.json.Decoder(list[SlotChange]).decode
+
+
+def event_of(row: asyncpg.Record, epoch: UUID) -> Event:
+    """The event of a row, the same as from the bytes of its payload, at half the price.
+
+    Raises:
+        msgspec.DecodeError: its slots are not what they should be.
+    """
+    position, event_id, kind, schema, at, actor, command_id, correlation_id, *rest = row
+    _, booking_id, _, slots, data = rest
+    return Event(
+        event_id=event_id,
+        epoch=epoch,
+        position=position,
+        type=kind,
+        schema=schema,
+        recorded_at=at,
+        actor=actor,
+        command_id=command_id,
+        correlation_id=correlation_id,
+        booking_id=booking_id,
+        slots=_decode_slots(slots),
+        data=msgspec.Raw(data),
+    )
 
 
 READ_EVENTS_AT = f"""

@@ -17,7 +17,7 @@ from uuid import UUID
 import asyncpg
 
 from booking.edge.ending import end
-from booking.events.envelope import Event, decode
+from booking.events.envelope import Event
 from booking.events.facts import fact
 from projector.consumer.apply import OWN_FAULTS, UNWRITABLE
 from projector.guards.checkpoint_compare_and_set import Connection
@@ -28,7 +28,7 @@ from projector.guards.dead_letters import (
     TooManyDeadLetters,
     keep,
 )
-from projector.log_reader import read_letter, read_payloads
+from projector.log_reader import event_of, read_letter, read_rows
 from projector.progress import Progress
 from projector.projections import PROJECTIONS, Changed, writes
 from projector.rebuild.control import add
@@ -61,7 +61,7 @@ NOWHERE = Reached(0, None, None)
 class Page(NamedTuple):
     """A page of the log, and what it changes; or, where an event cannot be taken in, why."""
 
-    payloads: Sequence[tuple[int, bytes]]
+    rows: Sequence[asyncpg.Record]
     changed: Changed | None
     totals: Counter[str]
     newest: Reached
@@ -108,21 +108,21 @@ class Replay:
         """
         if self.reached.position >= last:
             return
-        reading: asyncio.Task[list[tuple[int, bytes]]] | None
+        reading: asyncio.Task[list[asyncpg.Record]] | None
         reading = asyncio.create_task(self._read(self.reached.position, last), name="log-page")
         writing: asyncio.Task[None] | None = None
         try:
             with _without_garbage_collection():
                 while reading is not None:
-                    payloads, reading = await reading, None
-                    if payloads[-1][0] < last:
-                        reading = asyncio.create_task(self._read(payloads[-1][0], last))
-                    page = await self._fold(payloads)
+                    rows, reading = await reading, None
+                    if rows[-1][0] < last:
+                        reading = asyncio.create_task(self._read(rows[-1][0], last))
+                    page = await self._fold(rows)
                     if writing is not None:
                         await writing
                     writing = asyncio.create_task(self._write(page), name="shadow-page")
                     if progress is not None:
-                        progress("events", payloads[-1][0], last)
+                        progress("events", rows[-1][0], last)
                 if writing is not None:
                     await writing
         finally:
@@ -139,13 +139,13 @@ class Replay:
         self.reached, self.totals = mark.reached, mark.totals.copy()
         self.left_out, self._suspect_slots = list(mark.left_out), set(mark.suspect_slots)
 
-    async def _read(self, after: int, last: int) -> list[tuple[int, bytes]]:
+    async def _read(self, after: int, last: int) -> list[asyncpg.Record]:
         """The next page, without holes."""
         while True:
             limit = min(self._page, last - after)
             try:
-                page = await read_payloads(
-                    self._log, epoch=self.epoch, after=after, limit=limit, timeout_s=READ_TIMEOUT_S
+                page = await read_rows(
+                    self._log, after=after, limit=limit, timeout_s=READ_TIMEOUT_S
                 )
                 break
             except (TimeoutError, asyncpg.QueryCanceledError):
@@ -156,26 +156,26 @@ class Replay:
             raise LogChanged(f"The log does not go on from position {after} as it did.")
         return page
 
-    async def _fold(self, payloads: Sequence[tuple[int, bytes]]) -> Page:
+    async def _fold(self, rows: Sequence[asyncpg.Record]) -> Page:
         """Fold a page as a whole; if one of its events refuses, it is left to be done by halves."""
         changed, totals = Changed(), Counter[str]()
         newest: Event | None = None
         try:
-            for number, (position, payload) in enumerate(payloads):
+            for number, row in enumerate(rows):
                 if number % YIELD_EVERY == 0:
                     await asyncio.sleep(0)
-                if position in self._dropped:
+                if row[0] in self._dropped:
                     raise ValueError("dropped")
-                newest = decode(payload)
+                newest = event_of(row, self.epoch)
                 said = fact(newest) if newest.type in PROJECTIONS else None
                 if said is not None:
                     changed.fold(newest, said)
                     add(totals, newest, said)
         except OWN_FAULTS as error:
-            return Page(payloads, None, totals, NOWHERE, f"{type(error).__name__}: {error}")
+            return Page(rows, None, totals, NOWHERE, f"{type(error).__name__}: {error}")
         assert newest is not None, "a page is not empty"  # noqa: S101
         reached = Reached(newest.position, newest.event_id, newest.recorded_at)
-        return Page(payloads, changed, totals, reached, None)
+        return Page(rows, changed, totals, reached, None)
 
     async def _write(self, page: Page) -> None:
         """Write a page; by halves if it must be, down to the one event that has to be buried."""
@@ -188,12 +188,12 @@ class Replay:
         if reason is None:
             self.totals.update(page.totals)
             self.reached = page.newest
-        elif len(page.payloads) == 1:
-            await self._bury(page.payloads[0][0], reason)
+        elif len(page.rows) == 1:
+            await self._bury(page.rows[0][0], reason)
         else:
-            middle = len(page.payloads) // 2
-            await self._write(await self._fold(page.payloads[:middle]))
-            await self._write(await self._fold(page.payloads[middle:]))
+            middle = len(page.rows) // 2
+            await self._write(await self._fold(page.rows[:middle]))
+            await self._write(await self._fold(page.rows[middle:]))
 
     async def _write_guarded(self, changed: Changed) -> str | None:
         """Write a page by the projections' own statements; answers why that cannot be done."""
