@@ -1,12 +1,15 @@
 """Days, hours, overviews and histories: read models that count, and numbers that agree."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from test_reads import seen, token_of
+
+from projector.queries.find_history import HISTORY_OF_SLOT
 
 
 async def slot_at(log, resource_id, starts_at, *, capacity=10):
@@ -288,3 +291,35 @@ async def test_ids_and_limits_of_lists_are_checked(api, path):
         assert answer.json()["type"] == "/problems/invalid-parameter", query
     cursor = await api.get(f"/v1/{path}?resource_id={uuid4()}&cursor=made-up")
     assert cursor.json()["type"] == "/problems/invalid-cursor"
+
+
+async def test_a_page_of_a_long_history_touches_as_little_as_one_of_a_short_one(owner):
+    """Flat in the number of events: what a page reads is counted, not timed."""
+    await owner.execute(
+        """
+        WITH slots AS (
+            INSERT INTO read_model.slot (slot_id, resource_id, starts_at, ends_at, state, capacity,
+                overbooking_units, held, confirmed, version)
+            SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid, gen_random_uuid(), now(), now(),
+                'open', 9, 0, 0, 0, 1
+            FROM generate_series(1, 2) AS n)
+        INSERT INTO read_model.slot_event
+        SELECT '00000000-0000-0000-0000-000000000001'::uuid, n, n FROM generate_series(1, 60000) AS n
+        UNION ALL
+        SELECT '00000000-0000-0000-0000-000000000002'::uuid, n, n FROM generate_series(1, 200) AS n
+        """
+    )
+    await owner.execute("ANALYZE read_model.slot, read_model.slot_event")
+
+    async def pages_touched(number: int, after: int) -> int:
+        plan = await owner.fetchval(
+            f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {HISTORY_OF_SLOT}",
+            UUID(int=number),
+            after,
+            100,
+        )
+        [told] = json.loads(plan)
+        return told["Plan"]["Shared Hit Blocks"] + told["Plan"]["Shared Read Blocks"]
+
+    short, long = await pages_touched(2, 50), await pages_touched(1, 50_000)
+    assert long <= short + 5
