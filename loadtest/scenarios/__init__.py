@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 
 from loadtest.scenario import Scenario
-from loadtest.scenarios import oversell, phantom_availability, read_your_booking
+from loadtest.scenarios import lost_update, oversell, phantom_availability, read_your_booking
 
 _ALL = (
     oversell.SCENARIO,
     phantom_availability.SCENARIO,
+    lost_update.SCENARIO,
     read_your_booking.SCENARIO,
 )
 

@@ -1,0 +1,70 @@
+"""Scenario 6 judged by hand: who missed their own booking, and how late it came."""
+
+from told import did
+
+from loadtest.scenarios.read_your_booking import SCENARIO, WITH, WITHOUT, judge, visible_after_ms
+from loadtest.trial import Record, Trial
+
+PLAN = SCENARIO.quick
+GAP_MS = PLAN.gaps_ms[1]
+
+
+def told(arm, *journeys, arrivals=((1, 30_000_000), (2, 250_000_000))) -> Record:
+    trial = Trial(
+        name="r",
+        arm=arm.name,
+        knobs={"gap ms": "dealt"},
+        slot_ids=["hall"],
+        log=None,
+        began_ns=0,
+        ended_ns=10**9,
+        facts={"arrivals": [list(arrival) for arrival in arrivals]},
+        complete=True,
+    )
+    return Record(trial=trial, operations=[o for j in journeys for o in j], events=[])
+
+
+def books_and_looks(by: int, position: int, *, finds: bool, **look):
+    booking = {"booking_id": f"b{by}", "slot": None}
+    return [
+        did("book", 0, 1, by=by, position=position, booking_version=1, **booking),
+        did(
+            *("read_booking", GAP_MS),
+            by=by,
+            status=200 if finds else 404,
+            booking_version=1 if finds else None,
+            **booking,
+            **look,
+        ),
+    ]
+
+
+def test_a_booker_who_is_told_there_is_no_such_booking_has_missed_it():
+    record = told(WITHOUT, books_and_looks(1, 2, finds=False), books_and_looks(5, 1, finds=True))
+    (cell,) = judge([record], PLAN).cells
+    assert (cell.knob, cell.violations, cell.measured("missed %")) == (GAP_MS, 1, 50)
+    # One of two arrived later than the gap, by the live stream.
+    assert cell.theory.expected == 50
+
+
+def test_with_a_token_everybody_finds_it():
+    record = told(WITH, books_and_looks(1, 2, finds=True, token_in="t", wait_ms=150.0))  # noqa: S106 no secret
+    (cell,) = judge([record], PLAN).cells
+    assert (cell.verdict, cell.measured("wait ms")) == ("valid", 150)
+
+
+def test_a_refusal_to_answer_is_no_miss_and_no_proof():
+    booked, _ = books_and_looks(1, 2, finds=True)
+    refused = did("read_booking", GAP_MS, by=1, status=412, slot=None, booking_id="b1")
+    (cell,) = judge([told(WITH, [booked, refused])], PLAN).cells
+    assert cell.verdict == "unknown"
+
+
+def test_the_lag_counts_from_the_answer_and_is_never_negative():
+    record = told(
+        WITHOUT,
+        books_and_looks(1, 1, finds=True),
+        books_and_looks(2, 2, finds=True),
+        arrivals=((1, 500_000), (2, 21_000_000)),
+    )
+    assert visible_after_ms(record) == [0, 20]
