@@ -102,8 +102,8 @@ def run(
     loadtest run 1 2 --target http://127.0.0.1:8000
     """  # noqa: D301 -- click's mark for "do not wrap" is a backspace
     seed = randbelow(10**6) if seed is None else seed
+    from loadtest.asked import newest_controls
     from loadtest.laboratory import Target
-    from loadtest.run import newest_control
 
     chosen = _chosen(scenarios, target=target, arm=arm)
     somewhere = None
@@ -128,7 +128,7 @@ def run(
                 quick=quick,
                 arm=arm,
                 target=somewhere,
-                control_elsewhere=newest_control(out.parent) if target else None,
+                controls=newest_controls(out.parent) if target else None,
             )
         )
     )
@@ -144,7 +144,7 @@ async def measured(
     arm: str | None = None,
     plan: Any = None,
     target: "Target | None" = None,
-    control_elsewhere: str | None = None,
+    controls: dict[str, str] | None = None,
 ) -> int:
     """Runs scenarios, writes their report and prints it; returns the exit code. Interrupted, it does so with what there is."""
     from loadtest.reports.text import LiveProgress, PlainProgress, console, print_findings
@@ -162,7 +162,7 @@ async def measured(
         arm=arm,
         plan=plan,
         target=target,
-        control_elsewhere=control_elsewhere,
+        controls=controls,
     )
     try:
         with contextlib.suppress(asyncio.CancelledError):

@@ -98,6 +98,11 @@ class Cell(Struct, frozen=True, kw_only=True):
         return abs(self.measured(self.theory.of) - self.theory.expected) <= self.theory.band
 
     @property
+    def generator_was_late(self) -> bool:
+        """Whether a generator lagged more than a load generator may (p99 above 10 ms)."""
+        return any(each.late_p99_ms > LATE_P99_MAX_MS for each in self.generators)
+
+    @property
     def smallest_witness(self) -> Witness | None:
         """The one that is easiest to understand."""
         witnesses = [w for judgement in self.judgements for w in judgement.witnesses]
@@ -159,7 +164,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
             return INVALID_EXPERIMENT
         if self.kind == "comparison":
             return HOLDS
-        if self.kind == "theory":
+        if self.kind == "theory" and not self.target:
             return self._by_theory()
         if not guarded or "unknown" in guarded:
             return INVALID_EXPERIMENT
@@ -167,10 +172,14 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
         return HOLDS if alone or self.control_showed_it else INVALID_EXPERIMENT
 
     def _by_theory(self) -> int:
-        fits = [cell.as_predicted for cell in self.cells if cell.theory is not None]
-        if not fits or any(cell.verdict == "unknown" for cell in self.cells):
+        """A point outside its band convicts, unless the generator itself was late: then nothing can be said."""
+        told = [cell for cell in self.cells if cell.theory is not None]
+        outside = [cell for cell in told if not cell.as_predicted]
+        if any(not cell.generator_was_late for cell in outside):
+            return VIOLATED
+        if not told or outside or any(cell.verdict == "unknown" for cell in self.cells):
             return INVALID_EXPERIMENT
-        return HOLDS if all(fits) else VIOLATED
+        return HOLDS
 
     @property
     def sentence(self) -> str:  # noqa: PLR0911 -- one sentence per outcome, in the order of the exit codes
@@ -186,7 +195,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
             return f"INVALID EXPERIMENT: it could not be carried out: {self.failure}"
         if self.kind == "comparison":
             return "COMPARED: no verdict; the figures are the answer."
-        if self.kind == "theory":
+        if self.kind == "theory" and not self.target:
             return self._theory_sentence(code)
         if any(cell.verdict == "unknown" for cell in on) or not on:
             return (
@@ -209,7 +218,9 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
 
     def _theory_sentence(self, code: int) -> str:
         if code == INVALID_EXPERIMENT:
-            return "INVALID EXPERIMENT: there is not enough evidence to hold against the theory."
+            return (
+                "INVALID EXPERIMENT: there is not enough to hold against the theory; see the notes."
+            )
         outside = [str(cell.knob) for cell in self.cells if cell.as_predicted is False]
         if outside:
             return f"VIOLATED: the measurement leaves the band of its theory at {self.knob} = {', '.join(outside)}."

@@ -5,20 +5,18 @@ again at any time (`findings_of`), with the checkers of today.
 """
 
 import contextlib
-import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import version
-from os import cpu_count
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 from msgspec import Struct
 
+from loadtest.asked import RUN, Asked, environment, read_asked
 from loadtest.failures import CannotRunError
 from loadtest.findings import Cell, Findings, ScenarioFindings
 from loadtest.laboratory import Laboratory, Target
@@ -27,7 +25,6 @@ from loadtest.scenarios import SCENARIOS
 from loadtest.soak import SOAK
 from loadtest.trial import PLAN, TRIALS, Knob, read_records
 
-RUN = "run.json"
 FACTS = "scenario.json"
 
 
@@ -42,21 +39,6 @@ class Progress(Protocol):
 
     def scenario(self, findings: ScenarioFindings) -> None:
         """A scenario is done."""
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """What a run was asked to do and where it ran; `run.json`."""
-
-    seed: int
-    started_at: datetime
-    reproduce: str
-    environment: dict[str, str]
-    scenarios: list[str]
-    target: str | None = None
-    control_elsewhere: str | None = None
-    seconds: float = 0.0
-    first_request_s: float | None = None
-    complete: bool = False
 
 
 class _Facts(Struct, frozen=True, kw_only=True):
@@ -83,7 +65,7 @@ class Run:
         arm: str | None = None,
         plan: Any = None,
         target: Target | None = None,
-        control_elsewhere: str | None = None,
+        controls: Mapping[str, str] | None = None,
     ) -> None:
         self._scenarios = scenarios
         self._out = out
@@ -100,7 +82,7 @@ class Run:
             environment=environment(),
             scenarios=[scenario.name for scenario in scenarios],
             target=target.url if target is not None else None,
-            control_elsewhere=control_elsewhere,
+            controls=dict(controls or {}),
         )
 
     async def run(self) -> None:
@@ -206,16 +188,6 @@ class _Teller:
                 self._progress.cell(findings, cell)
 
 
-def environment() -> dict[str, str]:
-    """Where a run was made."""
-    return {
-        "version": version("eventual-booking"),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "processor": f"{platform.machine()}, {cpu_count()} cores",
-    }
-
-
 def findings_of(out: Path) -> Findings:
     """The findings of a run on disk, judged anew.
 
@@ -241,24 +213,6 @@ def findings_of(out: Path) -> Findings:
     )
 
 
-def read_asked(out: Path) -> Asked:
-    """What a run on disk was asked to do.
-
-    Raises:
-        CannotRunError: there is no run of this version.
-    """
-    try:
-        return msgspec.json.decode((out / RUN).read_bytes(), type=Asked)
-    except OSError:
-        raise CannotRunError(
-            f"{out} has no {RUN}: give the directory of a run (`--out` of `loadtest run`)."
-        ) from None
-    except msgspec.DecodeError as error:
-        raise CannotRunError(
-            f"{out / RUN} is of another version ({error}): run it again."
-        ) from None
-
-
 def scenario_findings(scenario: Scenario, folder: Path, asked: Asked) -> ScenarioFindings:
     """The findings of one scenario's folder, judged anew."""
     plan = msgspec.json.decode((folder / PLAN).read_bytes(), type=type(scenario.plan))
@@ -275,7 +229,7 @@ def scenario_findings(scenario: Scenario, folder: Path, asked: Asked) -> Scenari
         failure=facts.failure,
         target=asked.target is not None,
         left_out=scenario.left_out,
-        control_elsewhere=asked.control_elsewhere,
+        control_elsewhere=asked.controls.get(scenario.name),
     )
 
 
@@ -290,14 +244,3 @@ def _findings(scenario: Scenario, cells: list[Cell]) -> ScenarioFindings:
         kind=scenario.kind,
         cells=cells,
     )
-
-
-def newest_control(reports: Path) -> str | None:
-    """The newest complete embedded run beside which a run against a deployment may be named; None without one."""
-    found = []
-    for file in reports.glob(f"*/{RUN}"):
-        with contextlib.suppress(CannotRunError):
-            asked = read_asked(file.parent)
-            if asked.complete and asked.target is None:
-                found.append((asked.started_at, str(file.parent)))
-    return max(found)[1] if found else None

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from sales_told_by_hand import NOON, PLAN, buyer, sale
 
+from loadtest.asked import RUN, Asked
 from loadtest.failures import CannotRunError
 from loadtest.findings import Cell, Findings, Judged, ScenarioFindings
 from loadtest.history import FILE, append, read
@@ -16,10 +17,10 @@ from loadtest.reports import store
 from loadtest.reports.comparison import differences
 from loadtest.reports.html import page
 from loadtest.reports.text import caveats, print_findings
-from loadtest.run import FACTS, RUN, Asked, findings_of
+from loadtest.run import FACTS, findings_of
 from loadtest.scenarios.oversell import SCENARIO, judge
 from loadtest.trial import PLAN as PLAN_FILE
-from loadtest.trial import Record, append_trial
+from loadtest.trial import Generator, Record, append_trial
 
 LAGS_MS = PLAN.lags_ms
 ALL_WELL = [sale(arm, lag) for arm in ("unguarded", "guarded") for lag in LAGS_MS]
@@ -133,6 +134,9 @@ def test_a_comparison_has_no_verdict_and_a_theory_is_held_to_its_band():
     outside = replace(of(Judged(cells=[*guarded[:-1], far_off])), kind="theory")
     assert outside.exit_code == 1
     assert "S ms = 200" in outside.sentence
+    late = replace(far_off, generators=[Generator(offered=1, late_p99_ms=50)])
+    unfair = replace(of(Judged(cells=[*guarded[:-1], late])), kind="theory")
+    assert unfair.exit_code == 3  # the generator was late itself, so nothing can be said
 
 
 def test_an_interrupted_run_says_so_and_shows_what_it_has():

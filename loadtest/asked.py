@@ -1,0 +1,71 @@
+"""What a run was asked to do and where it was made: `run.json`, the first file of its folder."""
+
+import contextlib
+import platform
+from datetime import datetime
+from importlib.metadata import version
+from os import cpu_count
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from loadtest.failures import CannotRunError
+
+RUN = "run.json"
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """What a run was asked to do and where it ran; `run.json`."""
+
+    seed: int
+    started_at: datetime
+    reproduce: str
+    environment: dict[str, str]
+    scenarios: list[str]
+    target: str | None = None
+    controls: dict[str, str] = {}
+    seconds: float = 0.0
+    first_request_s: float | None = None
+    complete: bool = False
+
+
+def environment() -> dict[str, str]:
+    """Where a run was made."""
+    return {
+        "version": version("eventual-booking"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": f"{platform.machine()}, {cpu_count()} cores",
+    }
+
+
+def read_asked(out: Path) -> Asked:
+    """What a run on disk was asked to do.
+
+    Raises:
+        CannotRunError: there is no run of this version.
+    """
+    try:
+        return msgspec.json.decode((out / RUN).read_bytes(), type=Asked)
+    except OSError:
+        raise CannotRunError(
+            f"{out} has no {RUN}: give the directory of a run (`--out` of `loadtest run`)."
+        ) from None
+    except msgspec.DecodeError as error:
+        raise CannotRunError(
+            f"{out / RUN} is of another version ({error}): run it again."
+        ) from None
+
+
+def newest_controls(reports: Path) -> dict[str, str]:
+    """For each scenario the newest complete embedded run of it: what a run against a deployment names as its control."""
+    found: dict[str, tuple[datetime, str]] = {}
+    for file in reports.glob(f"*/{RUN}"):
+        with contextlib.suppress(CannotRunError):
+            asked = read_asked(file.parent)
+            if asked.complete and asked.target is None:
+                newest = (asked.started_at, str(file.parent))
+                for name in asked.scenarios:
+                    found[name] = max(newest, found.get(name, newest))
+    return {name: folder for name, (_, folder) in found.items()}
