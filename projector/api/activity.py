@@ -1,6 +1,6 @@
 """The routes of activity: what happened hour by hour, and a resource at a glance."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -35,9 +35,9 @@ class ActivityAsked(Struct, frozen=True, kw_only=True):
 
 
 class _Hour(Struct, frozen=True, kw_only=True):
-    hour: datetime
-    hours_from: datetime
-    hours_before: datetime
+    hour: Moment
+    hours_from: Moment
+    hours_before: Moment
 
 
 def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:

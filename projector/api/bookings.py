@@ -1,13 +1,14 @@
 """The routes of bookings: one by its id, a customer's, or the list at a slot's door."""
 
 from functools import partial
+from typing import Annotated
 from uuid import UUID
 
 import asyncpg
 from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from booking.edge.answers import Answer
 from booking.edge.api_keys import Caller
@@ -35,7 +36,7 @@ class BookingsAsked(Struct, frozen=True, kw_only=True):
 
 
 class _Before(Struct, frozen=True, kw_only=True):
-    position: int
+    position: Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 def routes(window: Window, read_model: asyncpg.Pool) -> list[HTTPRouteHandler]:

@@ -1,6 +1,6 @@
 """The routes of resources and slots: what there is, and what is left of it."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Annotated, Literal
 from uuid import UUID
@@ -62,16 +62,16 @@ class AvailabilityAsked(Struct, frozen=True, kw_only=True):
 
 
 class _Slot(Struct, frozen=True, kw_only=True):
-    starts_at: datetime
+    starts_at: Moment
     slot_id: UUID
-    starts_from: datetime
-    starts_before: datetime
+    starts_from: Moment
+    starts_before: Moment
 
 
 class _Day(Struct, frozen=True, kw_only=True):
     date: date
-    starts_from: datetime
-    starts_before: datetime
+    starts_from: Moment
+    starts_before: Moment
 
 
 def _as_they_are(slots: list[PageSlot]) -> Raw:

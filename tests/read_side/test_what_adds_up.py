@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo, available_timezones
@@ -323,3 +324,32 @@ async def test_a_page_of_a_long_history_touches_as_little_as_one_of_a_short_one(
 
     short, long = await pages_touched(2, 50), await pages_touched(1, 50_000)
     assert long <= short + 5
+
+
+async def test_a_cursor_that_was_made_up_is_refused_like_any_other_mistake(log, stream, api):
+    hall, customer_id = uuid4(), uuid4()
+
+    def forged(where: str, cursor: str) -> str:
+        """The cursor with another place in it, and the mark of its filters kept."""
+        mark, _ = json.loads(urlsafe_b64decode(cursor + "=="))
+        return urlsafe_b64encode(f"[{mark},{where}]".encode()).rstrip(b"=").decode()
+
+    slot = await log.slot(hall)
+    await log.slot(hall, in_days=2)
+    for _ in range(2):
+        await log.hold(slot, customer_id=customer_id)
+    await stream.copy()
+    naive = '"2030-01-01T00:00:00"'
+    for path, where in {
+        f"/v1/availability?resource_id={hall}": f'{{"starts_at":{naive},"slot_id":"{slot}",'
+        f'"starts_from":{naive},"starts_before":{naive}}}',
+        f"/v1/availability?resource_id={hall}&by=day": f'{{"date":"2030-01-01",'
+        f'"starts_from":{naive},"starts_before":{naive}}}',
+        f"/v1/bookings?customer_id={customer_id}": '{"position":99999999999999999999}',
+        f"/v1/slots/{slot}/history?": '{"version":99999999999999999999}',
+    }.items():
+        page = (await seen(api, f"{path}&limit=1", log.position)).json()
+        answer = await api.get(f"{path}&cursor={forged(where, page['next_cursor'])}")
+        assert (answer.status_code, answer.json()["type"]) == (400, "/problems/invalid-cursor"), (
+            path
+        )
