@@ -124,7 +124,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             beside = [
                 tasks.create_task(stream.run(), name="stream"),
                 tasks.create_task(
-                    report_forever(read_model, name=name, projector=projector, stream=stream),
+                    report_forever(
+                        read_model,
+                        name=name,
+                        projector=projector,
+                        stream=stream,
+                        metrics=metrics,
+                    ),
                     name="report",
                 ),
             ]

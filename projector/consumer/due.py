@@ -5,6 +5,7 @@ readable earlier than this long after its own database time. What is held back i
 lower bound of the database's clock, so the lag is never less than asked.
 """
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -34,3 +35,8 @@ class Due:
             return max(0.0, (at + self._lag - self._now_at_least()).total_seconds())
         except NoDatabaseTime:
             return NO_TIME_S
+
+    async def keep_back(self, at: datetime) -> None:
+        """Wait until what happened at `at` may be known."""
+        while wait_s := self.wait_s(at):  # noqa: ASYNC110  no event says that time has passed
+            await asyncio.sleep(wait_s)

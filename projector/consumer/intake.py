@@ -138,8 +138,7 @@ class Intake:
 
     async def until_due(self, at: datetime) -> None:
         """Wait until what happened at a moment may be known."""
-        while wait_s := self._due.wait_s(at):  # noqa: ASYNC110  no event says that time has passed
-            await asyncio.sleep(wait_s)
+        await self._due.keep_back(at)
 
     def put_back(self, events: list[Event]) -> None:
         """Events that were taken and not applied."""

@@ -34,8 +34,12 @@ class ConsumerMetrics:
         self.gaps = self._counter(
             "projector_gaps_filled", "Jumps in the stream that were filled from the log."
         )
-        self.dead_letters = self._counter(
-            "projector_dead_letters", "Events that could not be taken in and were put aside."
+        self.batches = self._counter("projector_batches_applied", "Transactions that moved it.")
+        self.put_aside = self._counter(
+            "projector_events_put_aside", "Events that could not be taken in."
+        )
+        self.dead_letters = self._gauge(
+            "projector_dead_letters", "Events put aside and neither retried nor dropped since."
         )
         self.consumers = self._counter(
             "projector_consumers_made",
@@ -74,6 +78,14 @@ class ConsumerMetrics:
         self.as_of = self._gauge(
             "projector_as_of_timestamp_seconds",
             "The moment up to which everything has been heard, in database time.",
+        )
+        self.drift = self._gauge(
+            "projector_drift_rows",
+            "Rows that were not what the log says at the last verification and are not mended.",
+        )
+        self.verified = self._gauge(
+            "projector_verified_timestamp_seconds",
+            "When the read model was last verified; 0 when never.",
         )
         self.active = self._gauge("projector_active", "1 when it is the one that works.")
         self.stopped = self._gauge(

@@ -200,6 +200,7 @@ class Projector:
         self._announced_at = time.monotonic()
         await announce(self._stream.client, seen.position, applied.checkpoint, applied.slots)
         self._metrics.events.inc(applied.events)
+        self._metrics.batches.inc()
         self._metrics.batch_events.observe(applied.events)
         self._metrics.batch_seconds.observe(self._announced_at - started)
         for event_type, count in applied.skipped.items():
@@ -231,7 +232,7 @@ class Projector:
             slot_ids=[str(slot_id) for slot_id in letter.slot_ids],
             reason=reason,
         )
-        self._metrics.dead_letters.inc()
+        self._metrics.put_aside.inc()
         self._intake.pass_over(position, letter.event_id)
         self._moved(moved)
         self._announced_at = time.monotonic()

@@ -12,6 +12,7 @@ VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (name) DO UPDATE
 SET state = excluded.state, reason = excluded.reason, position = excluded.position,
     as_of = excluded.as_of, stream_last_seq = excluded.stream_last_seq, seen_at = now()
+RETURNING (SELECT count(*) FROM read_model.dead_letter)
 """
 
 
@@ -24,8 +25,9 @@ async def report_projector(
     position: int,
     as_of: datetime | None,
     stream_last_seq: int | None,
-) -> None:
-    """Write it."""
-    await read_model.execute(
+) -> int:
+    """Write it; answers how many dead letters there are."""
+    dead_letters: int = await read_model.fetchval(
         REPORT_PROJECTOR, name, state, reason, position, as_of, stream_last_seq
     )
+    return dead_letters
