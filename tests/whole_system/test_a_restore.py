@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -99,6 +100,19 @@ async def test_operators_rebuild_verify_and_look_at_a_running_system(tmp_path: P
             0,
             "Every row is what the log says, u",
         )
+
+        async def watched() -> bool:
+            told = await client.get(f"{up.run_file['metrics_url']}/metrics")
+            seen = re.findall(
+                r"^projector_(drift_rows|verified_timestamp_seconds){.*} (\S+)$",
+                told.text,
+                re.MULTILINE,
+            )
+            return [name for name, value in seen if float(value) > 0] == [
+                "verified_timestamp_seconds"
+            ]
+
+        await eventually(watched, because="the metrics say that it was verified, without drift")
         listed = await projector("dead-letters", "list", *at)
         assert (listed.code, listed.output) == (0, "There are no dead letters.\n")
         unknown = await projector("dead-letters", "retry", "4711", *at)
