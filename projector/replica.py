@@ -144,9 +144,12 @@ class Replica:
         self.hits += 1
         return held
 
-    def poll(self) -> Poll:
-        """Begin a poll of the tables for newer versions of what is held."""
+    def poll(self, *, slots_max: int) -> Poll:
+        """Begin a poll of the tables for newer versions of what is held, of so many slots at most."""
         self._polled = True
+        while len(self._held) > slots_max:
+            self._held.popitem(last=False)
+            self.evicted += 1
         versions = {UUID(int=key): held.version for key, held in self._held.items()}
         return Poll(versions=versions, kept_before=self._kept)
 

@@ -66,7 +66,7 @@ class SlotPoll:
         """One round; how many slots were newer."""
         follower, watchers = self._follower, self._follower.watchers
         followed_before = watchers.newest()
-        poll = follower.replica.poll()
+        poll = follower.replica.poll(slots_max=POLLED_SLOTS_MAX)
         if len(self._known) > KNOWN_MAX or not len(watchers):
             self._known.clear()
         versions = dict.fromkeys(watchers.slot_ids, 0) | self._known | dict(poll.versions)

@@ -4,7 +4,6 @@ Those who miss at the same moment share one statement, and what it finds is kept
 value comes with the position it is of: this node's, or the tables' where they were further.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeVar
 from uuid import UUID
@@ -38,8 +37,9 @@ class ReplicatedSlots:
         self.fills = {"kept": 0, "discarded": 0, "read again": 0}
         self._read_model = read_model
         self._due = due
-        lanes = LANES_OF_A_LATE_NODE if due.holds_back else LANES
-        self._together: Together[UUID, Found[SlotView | None]] = Together(self._look, lanes=lanes)
+        self._together: Together[UUID, Found[SlotView | None]] = Together(
+            self._look, lanes=lanes(due)
+        )
 
     def held(self, slot_id: UUID) -> tuple[Held, Standing] | None:
         """The slot and the position it is of, when it is in memory."""
@@ -108,8 +108,7 @@ class ReplicatedSlots:
                 found = read.found
                 if found.rebuilding or found.epoch is None or found.as_of is None:
                     return read
-                if wait_s := self._due.wait_s(found.as_of):
-                    await asyncio.sleep(wait_s)
+                await self._due.keep_back(found.as_of)
                 at = Standing(
                     epoch=found.epoch,
                     generation=read.generation,
@@ -130,6 +129,11 @@ class ReplicatedSlots:
             return read
         finally:
             self.replica.forget(fill)
+
+
+def lanes(due: Due) -> int:
+    """How many statements may be under way at a time."""
+    return LANES_OF_A_LATE_NODE if due.holds_back else LANES
 
 
 def _found(standing: Standing, value: T, *, suspect: bool = False) -> Found[T]:

@@ -1,6 +1,5 @@
 """The route of the live stream: who may follow what, from which position on."""
 
-import asyncio
 import contextlib
 import resource
 from collections.abc import Mapping, Sequence
@@ -29,7 +28,7 @@ from projector.queries.found import Found
 from projector.queries.slots_to_stream import slots_of_resource
 from projector.queries.together import Together
 from projector.replica import open_json
-from projector.replicated_slots import ReplicatedSlots
+from projector.replicated_slots import ReplicatedSlots, lanes
 
 STREAMS_MAX = 12_000
 """Per process; each holds a socket and the newest states a slow client has not read."""
@@ -69,7 +68,9 @@ class Live:
         self._streams: set[LiveStream] = set()
         self._draining = False
         # A hole in the feed makes all streams of a resource look again: one statement for them all.
-        self._resources: Together[UUID, Found[list[bytes]]] = Together(self._look_at_resources)
+        self._resources: Together[UUID, Found[list[bytes]]] = Together(
+            self._look_at_resources, lanes=lanes(follower.due)
+        )
 
     def __len__(self) -> int:
         """How many streams are open."""
@@ -123,8 +124,8 @@ class Live:
         looked = {}
         for resource_id in resource_ids:
             found = await slots_of_resource(self._read_model, resource_id)
-            if found.as_of is not None and (wait_s := self._follower.due.wait_s(found.as_of)):
-                await asyncio.sleep(wait_s)
+            if found.as_of is not None:
+                await self._follower.due.keep_back(found.as_of)
             looked[resource_id] = Found(
                 epoch=found.epoch,
                 position=found.position,

@@ -216,8 +216,8 @@ class Reader:
             ) from error
         if found.rebuilding or found.epoch is None or found.as_of is None:
             raise Problem("rebuilding", "The read model has not caught up with the log yet.")
-        if self._follower is not None and (wait_s := self._follower.due.wait_s(found.as_of)):
-            await asyncio.sleep(wait_s)  # an injected lag: what the tables say may not be known yet
+        if self._follower is not None:  # with an injected lag the tables know too much
+            await self._follower.due.keep_back(found.as_of)
         return found
 
     def _freshness(self, asked: Conditions, found: Found[T], *, waited_ms: float) -> Freshness:

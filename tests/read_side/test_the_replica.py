@@ -388,7 +388,7 @@ def test_a_poll_moves_the_node_and_brings_what_is_newer():
     table = Table()
     replica = listening(table)
     filled(replica, table, SLOT)
-    poll = replica.poll()
+    poll = replica.poll(slots_max=100)
     table.change(SLOT)
     table.change(SLOT)
     replica.hear(table.standing(), [Told(slot(SLOT, 3))], poll=poll)
@@ -398,7 +398,7 @@ def test_a_poll_moves_the_node_and_brings_what_is_newer():
 def test_a_slot_read_while_a_poll_was_under_way_is_let_go_when_the_poll_is_further():
     table = Table()
     replica = listening(table)
-    poll = replica.poll()
+    poll = replica.poll(slots_max=100)
     filled(replica, table, SLOT)
     table.change(SLOT)
     replica.hear(table.standing(), [], poll=poll)  # it did not ask for the slot
@@ -409,7 +409,7 @@ def test_a_slot_read_while_a_poll_was_under_way_is_let_go_when_the_poll_is_furth
 def test_a_fill_that_began_before_a_poll_ended_must_not_be_older_than_it():
     table = Table()
     replica = listening(table)
-    poll = replica.poll()
+    poll = replica.poll(slots_max=100)
     fill = replica.register([SLOT])
     read = table.read(SLOT)
     table.change(SLOT)
@@ -417,6 +417,14 @@ def test_a_fill_that_began_before_a_poll_ended_must_not_be_older_than_it():
     assert replica.fill(fill, *read) == "read again"
     assert replica.fill(fill, *table.read(SLOT)) == "kept"
     assert not lies(replica, table)
+
+
+def test_a_poll_asks_for_no_more_slots_than_it_can():
+    table = Table()
+    replica = listening(table)
+    filled(replica, table, SLOT, OTHER, THIRD)
+    assert list(replica.poll(slots_max=2).versions) == [OTHER, THIRD]
+    assert told_by(replica, SLOT) is None  # what is not asked for must not be answered
 
 
 # It is bounded, and a slot that does not exist is known, too.
@@ -495,7 +503,7 @@ class Story:
                     replica.forget(fill[0])
             case 12 if self.polled or not replica.listening:
                 self.polled = True
-                poll = replica.poll()
+                poll = replica.poll(slots_max=100)
                 news = [
                     Told(slot(known, table.versions[known]))
                     for known, version in poll.versions.items()
