@@ -194,6 +194,8 @@ class Report(Struct, frozen=True, kw_only=True):
     machine: Machine
     fdatasync_p50_ms: float
     measured: list[Measured]
+    interrupted: bool = False
+    """Whether somebody stopped it before the last measurement."""
 
     @property
     def comparable(self) -> bool:

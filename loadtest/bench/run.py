@@ -1,5 +1,6 @@
 """One run of the bench: the chosen measurements one after the other, and what is left of them: text, JSON and a page."""
 
+import asyncio
 import os
 import platform
 import shutil
@@ -21,7 +22,7 @@ from loadtest.bench.words import measured_in_words, summary
 from loadtest.driver.percentile import percentile
 from loadtest.failures import CannotRunError
 from loadtest.reports.bench import page
-from loadtest.verdict import HOLDS, VIOLATED
+from loadtest.verdict import HOLDS, INTERRUPTED, VIOLATED
 
 RESULT, PAGE = "bench.json", "bench.html"
 
@@ -41,7 +42,7 @@ async def run(
         again: the command that repeats this run.
 
     Raises:
-        CannotRunError: a system or a program could not be started.
+        CannotRunError: none of them could be made, or `out` cannot be written.
     """
     began_s = time.monotonic()
 
@@ -55,6 +56,8 @@ async def run(
         _keep(out, written, page(report))
         say(f"report: {out / PAGE}")
     sys.stdout.write(f"{written.decode() if as_json else summary(report)}\n")
+    if report.interrupted:
+        return INTERRUPTED
     return HOLDS if report.holds else VIOLATED
 
 
@@ -73,28 +76,27 @@ async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> 
     """The measurements of these names, in this order, and where they were made.
 
     Raises:
-        CannotRunError: a system or a program could not be started; what it said stays in a file that the sentence names.
+        CannotRunError: none of them could be made.
     """
     started_at, began_s, machine = datetime.now(UTC), time.monotonic(), this_machine()
     measured: list[Measured] = []
     flushes_ms: list[float] = []
+    interrupted = False
     for number, name in enumerate(names, 1):
         say(f"{name} ({number} of {len(names)}): {MEASUREMENTS[name].CLAIM}")
-        folder = Path(tempfile.mkdtemp(prefix="loadtest-bench-"))
         try:
-            flushes_ms.append(await fdatasync_p50_ms(folder))
-            since_s = time.monotonic()
-            one = await MEASUREMENTS[name].measure(Bench(plan=plan, folder=folder, say=say))
-        except CannotRunError:
-            raise  # its sentence may point at a log in the folder
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
-        shutil.rmtree(folder, ignore_errors=True)
-        measured.append(structs.replace(one, took_s=time.monotonic() - since_s))
+            flushes_ms.append(await fdatasync_p50_ms(Path(tempfile.gettempdir())))
+            measured.append(await _one(name, plan, say))
+        except asyncio.CancelledError:
+            say("interrupted: what was measured is kept")
+            interrupted = True
+            break
         for line in measured_in_words(measured[-1]):
             say(f"  {line}")
+    if not any(one.turns for one in measured) and not interrupted:
+        raise CannotRunError(" ".join(sentence for one in measured for sentence in one.broken))
     return Report(
+        interrupted=interrupted,
         started_at=f"{started_at:%Y-%m-%dT%H:%M:%SZ}",
         took_s=time.monotonic() - began_s,
         command=again,
@@ -102,6 +104,21 @@ async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> 
         fdatasync_p50_ms=percentile(flushes_ms, 50),
         measured=measured,
     )
+
+
+async def _one(name: str, plan: Plan, say: Say) -> Measured:
+    """One measurement in a folder of its own. Where it could not be made, the others still are; its sentence may point at a log there."""
+    folder, since_s = Path(tempfile.mkdtemp(prefix="loadtest-bench-")), time.monotonic()
+    try:
+        one = await MEASUREMENTS[name].measure(Bench(plan=plan, folder=folder, say=say))
+    except CannotRunError as error:
+        claim = MEASUREMENTS[name].CLAIM
+        return Measured(name=name, claim=claim, wanted=[], turns=[], broken=[str(error)])
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
+    return structs.replace(one, took_s=time.monotonic() - since_s)
 
 
 def this_machine() -> Machine:

@@ -19,7 +19,7 @@ KEPT = {True: "holds", False: "DOES NOT HOLD", None: "for information"}
 def summary(report: Report) -> str:
     """What a person reads at the end of `loadtest bench`."""
     lines = [promise(found, one) for one in report.measured for found in one.findings]
-    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    widths = [max((len(line[column]) for line in lines), default=0) for column in range(4)]
     table = [
         "  ".join(cell.ljust(w) for cell, w in zip(line, [*widths, 0], strict=True)).rstrip()
         for line in lines

@@ -7,11 +7,14 @@ import pytest
 from click.testing import CliRunner
 
 from booking.guards import GUARDS
-from loadtest.bench import guards_compared
+from loadtest.bench import guards_compared, hot_slot, stays
+from loadtest.bench.figures import Measured, Turn
 from loadtest.bench.menu import MEASUREMENTS, ONLY_WHEN_ASKED
 from loadtest.bench.plan import Plan
 from loadtest.bench.run import measure
+from loadtest.bench.words import summary
 from loadtest.bench_cli import bench
+from loadtest.failures import CannotRunError
 
 SHORT = Plan(
     rounds=1,
@@ -51,6 +54,27 @@ async def test_every_measurement_can_be_made_and_its_books_agree(name):
     assert measured.findings
     assert all(turn.answered > 0 for turn in measured.turns)
     assert all(turn.astray == 0 for turn in measured.turns if turn.arm not in measured.straying)
+
+
+async def test_what_cannot_be_started_is_told_and_does_not_stop_the_others(monkeypatch):
+    async def cannot(bench):
+        raise CannotRunError("There is no disk.")
+
+    async def can(bench):
+        turn = Turn(
+            arm="one", seconds=1, answered=1, astray=0, per_second=1, clients=1, p50_ms=1, p99_ms=1
+        )
+        return Measured(name="stays", claim="it stays", wanted=[], turns=[turn], broken=[])
+
+    monkeypatch.setattr(hot_slot, "measure", cannot)
+    monkeypatch.setattr(stays, "measure", can)
+    report = await measure(
+        ["hot_slot", "stays"], plan=SHORT, say=lambda _: None, again="loadtest bench"
+    )
+    assert [one.holds for one in report.measured] == [False, True]
+    assert "hot_slot: There is no disk." in summary(report)
+    with pytest.raises(CannotRunError, match=r"There is no disk\."):
+        await measure(["hot_slot"], plan=SHORT, say=lambda _: None, again="loadtest bench")
 
 
 def test_the_guards_compared_are_those_there_are():
