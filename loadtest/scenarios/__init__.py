@@ -3,13 +3,20 @@
 from collections.abc import Mapping
 
 from loadtest.scenario import Scenario
-from loadtest.scenarios import lost_update, oversell, phantom_availability, read_your_booking
+from loadtest.scenarios import (
+    lost_update,
+    oversell,
+    phantom_availability,
+    read_your_booking,
+    views_that_disagree,
+)
 
 _ALL = (
     oversell.SCENARIO,
     phantom_availability.SCENARIO,
     lost_update.SCENARIO,
     read_your_booking.SCENARIO,
+    views_that_disagree.SCENARIO,
 )
 
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
