@@ -46,6 +46,7 @@ def summary(report: Report) -> str:
             f"fdatasync p50 {report.fdatasync_p50_ms:.3f} ms, {comparable(report)}",
             machine(report.machine),
             f"took {report.took_s:.0f} s; again: {report.command}",
+            *(["interrupted before the last measurement"] if report.interrupted else []),
             "everything holds" if report.holds else "NOT EVERYTHING HOLDS",
         ]
     )

@@ -15,6 +15,7 @@ def page(report: Report) -> str:
     style = (_HERE / "page.css").read_text(encoding="utf-8")
     bad = "" if report.holds else " bad"
     verdict = "Everything holds." if report.holds else "Not everything holds."
+    verdict += " Interrupted before the last measurement." if report.interrupted else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
