@@ -172,12 +172,13 @@ class Laboratory:
         self._trials += 1
         recorder = Recorder(f"{arm.name}-{self._trials}", arm.name)
         marks_before = len(system.faults.marks)
+        log = system.log.path.name if read_log and system.reads_log else None
         began_ns = time.monotonic_ns()
         complete = False
         try:
             yield recorder
             ended_ns = time.monotonic_ns()
-            if read_log:
+            if log is not None:
                 await system.read_log()
             complete = True
         finally:
@@ -189,7 +190,7 @@ class Laboratory:
                     arm=arm.name,
                     knobs=dict(knobs),
                     slot_ids=list(slot_ids),
-                    log=system.log.path.name if read_log else None,
+                    log=log,
                     began_ns=began_ns,
                     ended_ns=ended_ns if complete else time.monotonic_ns(),
                     generators=recorder.generators,

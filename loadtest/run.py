@@ -219,11 +219,15 @@ def scenario_findings(scenario: Scenario, folder: Path, asked: Asked) -> Scenari
     facts = _Facts(name=scenario.name, seconds=0.0, complete=False)
     with contextlib.suppress(OSError):
         facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=_Facts)
-    judged = scenario.judge(read_records(folder), plan)
+    records = read_records(folder)
+    judged = scenario.judge(records, plan)
+    notes = list(judged.notes)
+    if asked.target is not None and any(record.trial.log is None for record in records):
+        notes.append("the key may not read the log (scope operate), so what needs it is unknown")
     return msgspec.structs.replace(
         _findings(scenario, judged.cells),
         figures=judged.figures,
-        notes=judged.notes,
+        notes=notes,
         seconds=facts.seconds,
         complete=facts.complete,
         failure=facts.failure,

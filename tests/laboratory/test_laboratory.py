@@ -1,20 +1,26 @@
 """The place scenarios work in, on a real system: parts of their own, people whose requests become operations, trials that are on disk when they end."""
 
 import asyncio
+import json
+import sys
 from pathlib import Path
 
 import pytest
+from eventually import eventually
 from processes_about import processes_about
 
+from loadtest.checkers.honest_refusals import honest_refusals
 from loadtest.checkers.integrity import integrity
 from loadtest.checkers.read_your_writes import read_your_writes
+from loadtest.driver import Client
 from loadtest.driver.event_stream import events
 from loadtest.failures import CannotRunError
 from loadtest.generators import generate
-from loadtest.laboratory import Laboratory, Target
+from loadtest.laboratory import Laboratory, Recorder, Target
 from loadtest.part import Part
 from loadtest.person import Person
 from loadtest.scenario import Arm
+from loadtest.system_under_test import booking_up
 from loadtest.trial import read_records
 
 GUARDED = Arm(name="guarded", guard="on")
@@ -203,6 +209,7 @@ async def test_an_interrupted_trial_is_kept_and_not_judged(tmp_path):
 
     class Nowhere:
         log = type("L", (), {"path": tmp_path / "none"})
+        reads_log = True
         faults = type("F", (), {"marks": []})
 
     with pytest.raises(asyncio.CancelledError):  # noqa: PT012 -- the trial is what is left
@@ -211,3 +218,66 @@ async def test_an_interrupted_trial_is_kept_and_not_judged(tmp_path):
             raise asyncio.CancelledError
     assert read_records(tmp_path / "out") == []
     assert '"complete":false' in (tmp_path / "out/trials.jsonl").read_text()
+
+
+async def test_a_deployment_with_keys_is_judged_as_far_as_the_key_allows(tmp_path):
+    (tmp_path / "out").mkdir()
+    data_dir, log_file = tmp_path / "data", tmp_path / "log"
+    settings = {
+        "BOOKING_ENVIRONMENT": "production",
+        "BOOKING_INITIAL_KEY": "all-scopes-0123456789-0123456789",
+    }
+    async with booking_up(data_dir, settings=settings, log_file=log_file) as url:
+        with pytest.raises(CannotRunError, match="LOADTEST_KEY"):
+            async with laboratory(tmp_path, target=Target(url=url)).system(GUARDED):
+                pass
+        some = await key(data_dir, "inventory:write", "bookings:write", "read")
+        for own_key, verdict in (("all-scopes-0123456789-0123456789", "valid"), (some, "unknown")):
+            place = tmp_path / verdict
+            place.mkdir()
+            await until_known(url, own_key)
+            lab = laboratory(place, target=Target(url=url, key=own_key))
+            async with lab.system(GUARDED) as system, system.client() as client:
+                opened = await system.open_resource(capacities=[1], rng=lab.rng(verdict))
+                [slot_id] = opened.slot_ids
+                async with lab.trial(system, GUARDED, {"S ms": 0}, slot_ids=[slot_id]) as record:
+                    dora = Person(client, record, 1, lab.rng(verdict, "dora"))
+                    assert (await dora.book(slot_id)).status == 201
+                    assert (await dora.book(slot_id)).status == 409
+            [kept] = read_records(place / "out")
+            assert honest_refusals(kept.operations, kept.events).verdict == verdict
+            async with system.client() as client:
+                record = Recorder("", "")
+                look = await Person(client, record, 1, lab.rng()).look(slot_id, strong=True)
+            assert (look.confirmed, look.state) == (0, "closed")
+
+
+async def until_known(url: str, own_key: str) -> None:
+    """Processes read the keys anew every two seconds."""
+    async with Client(url, headers=[("Authorization", f"Bearer {own_key}")]) as client:
+
+        async def is_known() -> bool:
+            return (await client.request("GET", "/v1/resources")).status == 200
+
+        await eventually(is_known)
+
+
+async def key(data_dir, *scopes: str) -> str:
+    """A key of that deployment, made as its operator would."""
+    made = await asyncio.create_subprocess_exec(
+        *(
+            sys.executable,
+            "-m",
+            "booking.cli",
+            "keys",
+            "create",
+            "guest",
+            "--data-dir",
+            str(data_dir),
+        ),
+        *(word for scope in scopes for word in ("--scope", scope)),
+        "--json",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    said = (await made.communicate())[0]
+    return json.loads(said)["secret"]
