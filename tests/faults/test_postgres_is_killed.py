@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -15,8 +16,7 @@ from killed_postgres import durable_postgres, kill
 from booking.edge.migrations import migrate
 from booking.embedded.postgres import create_database
 
-from conftest import SCHEMAS  # isort: skip
-
+REPOSITORY = Path(__file__).parents[2]
 TIMES = {"starts_at": "2030-01-01T19:00:00Z", "ends_at": "2030-01-01T22:00:00Z"}
 """Of a slot that everybody wants."""
 BLOCKED = """
@@ -34,8 +34,8 @@ SOLD = "SELECT confirmed FROM booking.slot WHERE slot_id = $1"
 async def server(tmp_path):
     async with durable_postgres(tmp_path) as running:
         url = await create_database(running)
-        for component, folder in SCHEMAS.items():
-            await migrate(url, component=component, folder=folder)
+        for component in ("booking", "projector"):
+            await migrate(url, component=component, folder=REPOSITORY / component / "schema")
         yield running
 
 
