@@ -89,18 +89,6 @@ async def test_what_people_do_is_on_disk_with_its_log_when_the_trial_ends(tmp_pa
     assert processes_about(tmp_path) == []
 
 
-async def shop(share, record) -> None:
-    """The work of a generator of its own: looks, at its share of the slots."""
-    await share.begin()
-    async with share.client() as client:
-        for journey in range(share.args["looks"]):
-            person = Person(
-                client, record, journey * share.count + share.number, share.rng(journey)
-            )
-            await person.look(share.args["slot_id"])
-    record.note(looked=share.args["looks"])
-
-
 async def test_parts_of_their_own_lag_stand_still_die_and_come_back(tmp_path, monkeypatch):
     lab = laboratory(tmp_path)
     parts: list[Part] = []
@@ -158,7 +146,7 @@ async def test_parts_of_their_own_lag_stand_still_die_and_come_back(tmp_path, mo
             await generate(
                 lab,
                 record,
-                work="test_laboratory:shop",
+                work="a_share_of_looking:shop",
                 url=system.url,
                 count=2,
                 within_s=10,
