@@ -1,4 +1,4 @@
-"""One batch into the read model: fold, then rows and checkpoint in one transaction.
+"""One batch into the read model: fold, then rows and checkpoint in one transaction of few statements.
 
 An event that cannot be folded or written is poison. What stands before it is applied, then it is
 reported alone, so that the checkpoint stands exactly before it.
@@ -22,7 +22,7 @@ from projector.guards.unguarded import (
     move_checkpoint_blindly,
     without_version_gate,
 )
-from projector.projections import IGNORED, THE_PRODUCTS, Changed, Table, writes
+from projector.projections import IGNORED, THE_PRODUCTS, Changed, Table, at_once, writes
 
 OWN_FAULTS = (msgspec.MsgspecError, ValueError, TypeError, LookupError, ArithmeticError)
 """What folding raises because of what the event says, and will raise again."""
@@ -132,7 +132,7 @@ async def _write(
             as_of=heard.at if heard and counts else last.recorded_at,
             state=seen.state,
         )
-        for write in writes(folded.changed):
+        for write in at_once(list(writes(folded.changed))):
             sql = write.sql if gated else without_version_gate(write.sql)
             rows = await connection.fetch(sql, *write.parameters)
             if write.slots:

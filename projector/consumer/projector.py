@@ -30,10 +30,12 @@ from projector.guards.dead_letters import SuspectSlots, TooManyDeadLetters, bury
 from projector.guards.one_epoch_only import begin_epoch
 from projector.guards.unguarded import claim_now, move_checkpoint_blindly
 from projector.log_reader import begin_new_epoch, read_event_id, read_head, read_letter
+from projector.progress import logged
 from projector.rebuild.control import DoesNotAddUp
 from projector.rebuild.rebuild import NeverCaughtUp, rebuild
 from projector.rebuild.replay import LogChanged
 from projector.rebuild.shadow import Overtaken, ReadersInTheWay, ShadowInUse
+from projector.session import unless_stopped
 
 IDLE_S = 0.1
 """How often an idle projector says that it is there."""
@@ -74,6 +76,7 @@ class Projector:
         self._metrics = metrics
         self._guard = guard
         self._take_over_s = take_over_s
+        self._stop = asyncio.Event()
         self._suspects = SuspectSlots()
         self._doubted_position = 0
         self._standing_by = False
@@ -99,7 +102,7 @@ class Projector:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Project until `stop` is set; a fault that is everywhere ends the work, not the process."""
-        retry_s = 0.1
+        retry_s, self._stop = 0.1, stop
         while not stop.is_set():
             try:
                 if self._standing_by:
@@ -164,11 +167,18 @@ class Projector:
             Contradicted: it came to nothing, and is begun again.
         """
         try:
-            done = await rebuild(connection, self._log, not_before=self._intake.until_due)
+            done = await unless_stopped(
+                self._stop,
+                lambda: rebuild(
+                    connection, self._log, progress=logged(), not_before=self._intake.until_due
+                ),
+            )
         except ShadowInUse as busy:
             raise CheckpointMoved(str(busy)) from busy
         except (LogChanged, Overtaken, DoesNotAddUp, NeverCaughtUp, ReadersInTheWay) as vain:
             raise Contradicted(str(vain)) from vain
+        if done is None:
+            raise Contradicted("told to stop before it was rebuilt")
         _log.info("rebuilt", position=done.position, seconds=done.seconds, epoch=str(done.epoch))
         return await read_checkpoint(connection)
 

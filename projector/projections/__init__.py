@@ -17,7 +17,7 @@ from projector.projections.availability import Availability
 from projector.projections.booked import Booked
 from projector.projections.bookings import Bookings
 from projector.projections.histories import Histories
-from projector.projections.read_model import Fold, ReadModel, Write
+from projector.projections.read_model import Fold, ReadModel, Write, at_once
 from projector.projections.resources import Resources
 
 READ_MODELS: tuple[type[ReadModel], ...] = (
@@ -100,6 +100,7 @@ __all__ = [
     "ReadModel",
     "Table",
     "Write",
+    "at_once",
     "table",
     "writes",
 ]

@@ -197,7 +197,7 @@ class Bookings(ReadModel):
         ]
         if moved:
             booking_ids = column([key for key, _ in moved])
-            yield Write(LEAVE_LINES, (booking_ids,))
+            yield Write(LEAVE_LINES, (booking_ids,), after=True)
             yield Write(
                 MOVE_LINES,
                 (
@@ -205,6 +205,7 @@ class Bookings(ReadModel):
                     column([line.slot_id for _, line in moved]),
                     column([line.units for _, line in moved]),
                 ),
+                after=True,
             )
 
 

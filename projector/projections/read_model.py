@@ -4,9 +4,11 @@ One object lives as long as one batch. Folding is pure; the statements are given
 holds a connection to run.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
@@ -32,11 +34,42 @@ def column(values: Sequence[UUID | datetime | int | str | None]) -> str:
 
 
 class Write(NamedTuple):
-    """A statement with its parameters; `slots` says that it returns whole slots as written."""
+    """A statement with its parameters.
+
+    `slots` says that it returns whole slots as written; `after` that it touches rows which a write
+    before it touches, so the two cannot be one statement.
+    """
 
     sql: str
     parameters: Sequence[object]
     slots: bool = False
+    after: bool = False
+
+
+def at_once(writes: Sequence[Write]) -> list[Write]:
+    """As few statements as will do the same, for a transaction of few round trips.
+
+    What touches rows of its own goes along with a write that returns slots, as parts of one
+    statement (`WITH ... AS (INSERT ...)`); what comes `after` follows.
+    """
+    beside = [write for write in writes if not write.slots and not write.after]
+    last = [write for write in writes if write.after]
+    slots = [write for write in writes if write.slots]
+    if beside:
+        main = slots.pop() if slots else beside.pop()
+        sql, parameters = "", list(main.parameters)
+        for number, write in enumerate(beside):
+            part = _shifted(write.sql, len(parameters))
+            sql += f"{', ' if sql else 'WITH '}part_{number} AS ({part})"
+            parameters += write.parameters
+        slots.append(Write(f"{sql} {main.sql}", parameters, slots=main.slots))
+    return slots + last
+
+
+@lru_cache(maxsize=256)
+def _shifted(sql: str, by: int) -> str:
+    """The statement with its parameters numbered from `by` + 1."""
+    return re.sub(r"\$(\d+)", lambda number: f"${int(number[1]) + by}", sql)
 
 
 class ReadModel(ABC):
