@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import structlog
+
 LINE_INTERVAL_S: Final = 2.0
 
 Progress = Callable[[str, int, int], None]
@@ -27,19 +29,21 @@ def progress() -> Iterator[Progress]:
 
 
 class _Lines:
-    def __init__(self) -> None:
+    def __init__(self, *, ends_told: bool = True) -> None:
+        self._ends_told = ends_told
         self._what = ""
         self._began_s = self._last_s = time.monotonic()
         self._done_before = self._told = 0
+        self.tell: Callable[[str], None] = _to_standard_error
 
     def __call__(self, what: str, done: int, of: int) -> None:
         now_s = time.monotonic()
         if what != self._what:
             self._what, self._began_s, self._done_before, self._told = what, now_s, done, 0
-        if (done >= of and self._told < of) or now_s - self._last_s >= LINE_INTERVAL_S:
+        ended = self._ends_told and done >= of and self._told < of
+        if ended or now_s - self._last_s >= LINE_INTERVAL_S:
             self._last_s, self._told = now_s, done
-            sys.stderr.write(f"{what}: {done:,} of {of:,}{self._left(done, of, now_s)}\n")
-            sys.stderr.flush()
+            self.tell(f"{what}: {done:,} of {of:,}{self._left(done, of, now_s)}")
 
     def _left(self, done: int, of: int, now_s: float) -> str:
         passed_s, newly = now_s - self._began_s, done - self._done_before
@@ -47,6 +51,11 @@ class _Lines:
             return ""
         per_s = newly / passed_s
         return f", {per_s:,.0f}/s, {(of - done) / per_s:,.0f} s left"
+
+
+def _to_standard_error(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 @contextmanager
@@ -75,6 +84,13 @@ def _bars() -> Iterator[Progress]:
             bars.update(tasks[what], completed=done, total=of)
 
         yield tell
+
+
+def logged() -> Progress:
+    """The lines as log lines, for a process that has no terminal."""
+    log, lines = structlog.get_logger(__name__), _Lines(ends_told=False)
+    lines.tell = lambda line: log.info("progress", of=line)
+    return lines
 
 
 def silent(_: str, __: int, ___: int) -> None:

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import asyncpg
 import pytest
+from at_work import projecting
 from eventually import eventually
 
 from projector.guards.checkpoint_compare_and_set import read_checkpoint
@@ -386,3 +387,18 @@ async def test_in_a_new_epoch_readers_wait_for_the_swap_and_old_tokens_are_refus
     assert await slug(**{"Consistency-Token": token}) == "token-epoch-changed"
     fresh = (await api.get(f"/v1/slots/{slot_id}")).headers["Consistency-Token"]
     assert await slug(**{"Consistency-Token": fresh}) is None
+
+
+async def test_a_projector_that_is_told_to_stop_while_it_rebuilds_ends_and_leaves_nothing(
+    log, stream, owner, writer
+):
+    await a_day(log)
+    async with owner.acquire() as reader:
+        reading = reader.transaction()
+        async with projecting(writer, stream.url) as projector:
+            await reading.start()
+            await reader.fetch("SELECT FROM read_model.booking")  # keeps the swap waiting
+            await owner.execute("SELECT published.new_epoch(epoch) FROM published.head")
+            await eventually(lambda: projector.state == "rebuilding", within_s=8)
+        assert await owner.fetch(SHADOW) == []  # it has ended
+        await reading.rollback()
