@@ -17,9 +17,10 @@ from booking.edge.metrics_listener import serve_metrics
 from projector.consumer.due import Due
 from projector.consumer.intake import Intake
 from projector.consumer.metrics import ConsumerMetrics
-from projector.consumer.projector import TAKE_OVER_S, Projector
+from projector.consumer.projector import Projector
 from projector.consumer.report import report_forever
 from projector.consumer.silence import Silence, Source
+from projector.consumer.stand_by import TAKE_OVER_S
 from projector.consumer.stream import Stream
 from projector.settings import Settings
 from projector.start import (

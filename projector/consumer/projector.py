@@ -17,6 +17,7 @@ from projector.consumer.apply import Poison, apply
 from projector.consumer.intake import Contradicted, Intake, Unreadable
 from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.silence import Source
+from projector.consumer.stand_by import TAKE_OVER_S, until_it_stands_still
 from projector.guards import ALL_ON, Guard
 from projector.guards.checkpoint_compare_and_set import (
     Checkpoint,
@@ -39,8 +40,6 @@ from projector.session import unless_stopped
 
 IDLE_S = 0.1
 """How often an idle projector says that it is there."""
-TAKE_OVER_S = 3.0
-"""A checkpoint that stood still for this long has lost its projector."""
 RETRY_MAX_S = 2.0
 
 State = Literal["running", "standby", "behind", "stopped", "rebuilding"]
@@ -292,19 +291,12 @@ class Projector:
             self._metrics.as_of.set(checkpoint.as_of.timestamp())
 
     async def _stand_by(self, stop: asyncio.Event) -> None:
-        """Wait until the checkpoint has stood still: whoever moved it is gone.
-
-        It takes ten small reads a second and nothing from the stream.
-        """
+        """Take nothing from the stream until whoever works is gone."""
         self._stream.wanted.clear()
         self._stream.arrived.clear()
-        last_seen, since = None, time.monotonic()
-        while not stop.is_set() and time.monotonic() - since < self._take_over_s:
-            self.checkpoint = await read_checkpoint(self._read_model)
-            seen = (self.checkpoint.generation, self.checkpoint.position, self.checkpoint.as_of)
-            if seen != last_seen:
-                last_seen, since = seen, time.monotonic()
-            await asyncio.sleep(IDLE_S)
+        await until_it_stands_still(
+            self._read_model, self._take_over_s, seen=self._moved, stop=stop
+        )
         if not stop.is_set():
             _log.warning("projector_takes_over", position=self._standing().position)
             self._metrics.take_overs.inc()
