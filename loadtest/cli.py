@@ -76,7 +76,9 @@ def demo(*, seed: int | None, out: Path | None, quick: bool) -> None:
 @click.option(
     "--target", metavar="URL", help="Somebody's deployment instead of an embedded system."
 )
-@click.option("--arm", metavar="NAME", help="Only this arm, for example `guarded`.")
+@click.option(
+    "--arm", metavar="NAME", help="Only this arm, by its name, or `on` or `off` for the guard."
+)
 @seed_option
 @out_option
 @click.option("--quick", is_flag=True, help="Smaller, for continuous integration.")
@@ -256,7 +258,7 @@ def _chosen(names: Sequence[str], *, target: str | None, arm: str | None) -> "li
             f"{', '.join(inside)} needs processes and settings of its own: leave out --target."
         )
     if arm is not None and (
-        without := [s.name for s in chosen if arm not in {a.name for a in s.arms}]
+        without := [s.name for s in chosen if not any(arm in (a.name, a.guard) for a in s.arms)]
     ):
         raise CannotRunError(f"{', '.join(without)} has no arm {arm}: leave out --arm.")
     return chosen

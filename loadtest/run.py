@@ -149,7 +149,7 @@ class Run:
         self._progress.scenario(scenario_findings(scenario, folder, self._asked))
 
     def _arms(self, scenario: Scenario) -> list[Arm]:
-        arms = [arm for arm in scenario.arms if self._only_arm in (None, arm.name)]
+        arms = [a for a in scenario.arms if self._only_arm in (None, a.name, a.guard)]
         return arms if self._target is None else [arm for arm in arms if arm.guard == "on"]
 
     def _write(self) -> None:
