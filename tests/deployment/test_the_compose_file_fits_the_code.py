@@ -4,6 +4,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from compose import REPOSITORY, SECRETS, Missing, our_services, services
 
 import booking.settings
@@ -117,3 +118,18 @@ def test_only_gateway_and_dashboards_can_be_reached_and_only_from_this_machine()
     published = {name: each["ports"] for name, each in services().items() if "ports" in each}
     assert published == {"gateway": ["127.0.0.1:8080:8080"], "grafana": ["127.0.0.1:3000:3000"]}
     assert services()["grafana"]["profiles"] == ["monitoring"]
+
+
+def test_every_process_of_ours_is_scraped_where_it_listens():
+    jobs = {
+        job["job_name"]: job
+        for job in yaml.safe_load((REPOSITORY / "deploy/prometheus.yml").read_text())[
+            "scrape_configs"
+        ]
+    }
+    (found,) = jobs["booking"]["dns_sd_configs"]
+    processes = {name: each for name, each in our_services().items() if name != "migrate"}
+    assert set(found["names"]) == set(processes)
+    for each in processes.values():
+        ports = {v for k, v in each["environment"].items() if k.endswith("METRICS_PORT")}
+        assert ports == {str(found["port"])}
