@@ -257,11 +257,8 @@ class Projector:
         caught_up = seen.position >= self._head_at_start and as_of is not None
         state: ViewState = "running" if caught_up else seen.state
         if heard or state != seen.state:
-            move = (
-                move_checkpoint
-                if self._guard.checkpoint_compare_and_set
-                else move_checkpoint_blindly
-            )
+            guarded = self._guard.checkpoint_compare_and_set
+            move = move_checkpoint if guarded else move_checkpoint_blindly
             moved = await move(
                 connection,
                 seen,
