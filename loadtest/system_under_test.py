@@ -98,6 +98,9 @@ class RunFile(Struct):
 
     pid: int
     nats_url: str
+    migration_database_url: str
+    metrics_url: str
+    postgres_bin: str | None = None
 
 
 def read_run_file(path: Path) -> RunFile:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from loadtest.bench.figures import Turn
-from loadtest.bench.processes import Used, per_answer_us
+from loadtest.cpu_used import Used, per_answer_us
 from loadtest.driver import RequestWriter, closed_loop
 
 Say = Callable[[str], None]

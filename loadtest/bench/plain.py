@@ -8,8 +8,8 @@ import uuid
 from collections.abc import AsyncIterator
 
 from loadtest.bench.arm import HttpArm, same
-from loadtest.bench.processes import used_by
 from loadtest.bench.requests import one_unit_each
+from loadtest.cpu_used import used_by
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
 

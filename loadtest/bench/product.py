@@ -18,11 +18,17 @@ import msgspec
 from msgspec import Struct
 
 from loadtest.bench.arm import HttpArm, NextRequest
-from loadtest.bench.postgres_programs import query
-from loadtest.bench.processes import used_by
+from loadtest.cpu_used import used_by
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
-from loadtest.system_under_test import booking_up, environment
+from loadtest.postgres_programs import query
+from loadtest.system_under_test import (
+    RUN_FILE,
+    RunFile,
+    booking_up,
+    environment,
+    read_run_file,
+)
 
 CAPACITY = 1_000_000
 """The largest a slot may have; a bench sells some hundred thousand."""
@@ -43,14 +49,6 @@ SELECT (SELECT coalesce(sum(confirmed), 0) FROM booking.slot),
        (SELECT coalesce(sum(units), 0) FROM booking.booking_line),
        (SELECT count(*) FROM booking.event_log WHERE type = 'BookingConfirmed')
 """
-
-
-class RunFile(Struct):
-    """What a bench needs of `run.json`."""
-
-    pid: int
-    migration_database_url: str
-    postgres_bin: str | None = None
 
 
 class _Key(Struct):
@@ -185,9 +183,9 @@ async def _running(
 
 
 def _read_run_file(data_dir: Path) -> RunFile:
-    path = data_dir / "run.json"
+    path = data_dir / RUN_FILE
     try:
-        running = msgspec.json.decode(path.read_bytes(), type=RunFile)
+        running = read_run_file(path)
     except (OSError, msgspec.DecodeError) as error:
         raise CannotRunError(f"`booking up` left no usable {path} ({error}).") from error
     if running.postgres_bin is None:

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from loadtest.bench.figures import Measured, Turn, Wanted
 from loadtest.bench.plan import Bench
-from loadtest.bench.processes import per_answer_us
 from loadtest.bench.product import Product, command, in_production
 from loadtest.bench.seed import STANDS, seed, slot_ids
+from loadtest.cpu_used import per_answer_us
 from loadtest.driver import Client
 from loadtest.inventory import at_rest
 

@@ -7,8 +7,8 @@ waited for while seeding (`synchronous_commit` of those two sessions), which nob
 import asyncio
 
 from loadtest.bench.arm import Say
-from loadtest.bench.postgres_programs import query
 from loadtest.bench.product import Product, command
+from loadtest.postgres_programs import query
 
 BATCH = 256
 SLOTS_PER_CALL = 1000

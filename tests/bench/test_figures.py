@@ -15,8 +15,8 @@ from loadtest.bench.figures import (
     ratio,
     spread,
 )
-from loadtest.bench.processes import per_answer_us
 from loadtest.bench.words import summary
+from loadtest.cpu_used import per_answer_us
 from loadtest.reports.bench import page
 
 THREE_TIMES = Wanted(says="fast against slow", arm="fast", against="slow", at_least=3)
