@@ -17,6 +17,7 @@ from booking.guards import (
     conditional_write_singly,
     expected_version,
     laboratory,
+    line_by_line,
     lock_then_count_repeatable_read,
     row_lock_then_count,
     row_per_unit,
@@ -60,6 +61,7 @@ GUARDS: Mapping[str, Guard] = {
     "unguarded": Guard(
         take=unguarded.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, oversells=True
     ),
+    "line_by_line": Guard(take=line_by_line.take),
 }
 
 

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 
 from loadtest.scenario import Scenario
 from loadtest.scenarios import (
+    events_or_polling,
     lost_update,
     oversell,
     phantom_availability,
     read_your_booking,
+    stays,
     views_that_disagree,
 )
 
@@ -17,6 +19,8 @@ _ALL = (
     lost_update.SCENARIO,
     read_your_booking.SCENARIO,
     views_that_disagree.SCENARIO,
+    stays.SCENARIO,
+    events_or_polling.SCENARIO,
 )
 
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
