@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from loadtest.scenario import Scenario
 from loadtest.scenarios import (
     events_or_polling,
+    false_sold_out,
     lost_update,
     oversell,
     phantom_availability,
@@ -16,6 +17,7 @@ from loadtest.scenarios import (
 _ALL = (
     oversell.SCENARIO,
     phantom_availability.SCENARIO,
+    false_sold_out.SCENARIO,
     lost_update.SCENARIO,
     read_your_booking.SCENARIO,
     views_that_disagree.SCENARIO,
