@@ -7,6 +7,7 @@
 * `honest_reads` - what is shown was true, and no older than promised
 * `read_your_writes`, `monotonic_reads`, `writes_follow_reads` - what one person sees
 * `conservation` - counters are the sums of bookings; all lines or none
+* `whole_stays` - all slots of a stay or none
 * `one_booking_per_intent` - tried often, done once
 * `ownership` - one owner at a time
 * `dense_numbers` - positions and versions without holes
