@@ -78,6 +78,7 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
             Attempts(deciding, on_rerun=measures.rerun),
             batch_size_max=guard.batch_size_max,
             in_flight_max=guard.in_flight_max,
+            halving=guard.halving,
             on_batch=measures.batch,
             on_accepted=wake.ring,
         )

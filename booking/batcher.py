@@ -88,15 +88,20 @@ class Batcher:
         batch_size_max: int = BATCH_SIZE_MAX,
         in_flight_max: int = 1,
         queue_size_max: int = QUEUE_SIZE_MAX,
+        halving: bool = True,
         on_batch: Callable[[int], None] = lambda _: None,
         on_accepted: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_batch` is told each batch's size, `on_accepted` that a commit has put events into the log."""
+        """`on_batch` is told each batch's size, `on_accepted` that a commit has put events into the log.
+
+        Without `halving`, in the laboratory only, nobody looks for the command that makes a call raise.
+        """
         self._take = take
         self._attempts = attempts
         self._batch_size_max = batch_size_max
         self._in_flight_max = in_flight_max
         self._queue_size_max = queue_size_max
+        self._halving = halving
         self._on_batch = on_batch
         self._on_accepted = on_accepted
         self._queue: deque[_Waiting] = deque()
@@ -198,7 +203,7 @@ class Batcher:
         except (DatabaseUnavailable, NotDecided) as fault:
             _fail(batch, fault)
         except Exception as error:  # noqa: BLE001 - nothing has happened; whose fault it is is found out
-            if len(batch) > 1:
+            if len(batch) > 1 and self._halving:
                 half = len(batch) // 2
                 undecided += await self._decide(batch[:half])
                 undecided += await self._decide(batch[half:])

@@ -13,6 +13,7 @@ from booking.batcher import BATCH_SIZE_MAX, Take
 from booking.edge.failures import Misconfigured
 from booking.guards import (
     advisory_lock_then_count,
+    by_the_sum,
     conditional_write,
     conditional_write_singly,
     expected_version,
@@ -24,6 +25,7 @@ from booking.guards import (
     serializable,
     trust_the_view,
     unguarded,
+    unsorted_locks,
 )
 
 THE_PRODUCTS = "conditional_write"
@@ -40,6 +42,8 @@ class Guard(Struct, frozen=True, kw_only=True):
     in_flight_max: int = IN_FLIGHT_MAX
     oversells: bool = False
     """Shown only without the last line of defence, which `booking up` then removes."""
+    halving: bool = True
+    """Off: a command that makes the call raise takes its whole batch along."""
     needs: str | None = None
     """Its file of `schema/laboratory`."""
 
@@ -62,6 +66,13 @@ GUARDS: Mapping[str, Guard] = {
         take=unguarded.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, oversells=True
     ),
     "line_by_line": Guard(take=line_by_line.take),
+    "by_the_sum": Guard(take=by_the_sum.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1),
+    "all_fail_together": Guard(
+        take=conditional_write.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, halving=False
+    ),
+    "unsorted_locks": Guard(
+        take=unsorted_locks.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1
+    ),
 }
 
 

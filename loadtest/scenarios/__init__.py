@@ -12,6 +12,7 @@ from loadtest.scenarios import (
     read_your_booking,
     stays,
     views_that_disagree,
+    what_batching_could_break,
 )
 
 _ALL = (
@@ -21,6 +22,7 @@ _ALL = (
     lost_update.SCENARIO,
     read_your_booking.SCENARIO,
     views_that_disagree.SCENARIO,
+    what_batching_could_break.SCENARIO,
     stays.SCENARIO,
     events_or_polling.SCENARIO,
 )
