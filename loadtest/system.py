@@ -12,6 +12,7 @@ from random import Random
 import msgspec
 from msgspec import Struct
 
+from loadtest.command import run_command
 from loadtest.driver import Client
 from loadtest.event_log import read_log
 from loadtest.failures import CannotRunError
@@ -25,6 +26,7 @@ from loadtest.system_under_test import RUN_FILE, RunFile, booking_up, read_run_f
 REQUEST_TIMEOUT_S = 15.0
 # So many that nobody waits for a connection while the system keeps up at all: people do not queue for each other.
 CONNECTIONS_MAX = 256
+COMMAND_DEADLINE_S = 60.0
 KEY_WANTED = (
     "give a key with the scopes inventory:write, bookings:write, read and operate in LOADTEST_KEY"
 )
@@ -149,6 +151,22 @@ class System:
         self._parts.push_async_callback(part.stop)
         await part.start(until_ready=until_ready)
         return part
+
+    async def command(self, *words: str, within_s: float = COMMAND_DEADLINE_S) -> bytes:
+        """What an operator's command (`projector`, `rebuild`, …) prints, with the settings of the arm, when it has ended well.
+
+        Raises:
+            CannotRunError: it is somebody's deployment, or the command failed or did not end in time.
+        """
+        if self._data_dir is None or self._log_file is None:
+            raise CannotRunError("Commands are run on an embedded system only: leave out --target.")
+        return await run_command(
+            words,
+            self._data_dir,
+            settings=self._settings,
+            log_file=self._log_file,
+            within_s=within_s,
+        )
 
     def pid_of(self, kind: Kind) -> int:
         """The process of a part that `booking up` runs as its child (`relay` or `projector`), or `booking up` itself (`api`, `queries`).
