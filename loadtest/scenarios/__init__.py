@@ -6,6 +6,7 @@ from loadtest.scenario import Scenario
 from loadtest.scenarios import (
     events_or_polling,
     false_sold_out,
+    looking_twice,
     lost_update,
     oversell,
     phantom_availability,
@@ -22,6 +23,7 @@ _ALL = (
     false_sold_out.SCENARIO,
     lost_update.SCENARIO,
     read_your_booking.SCENARIO,
+    looking_twice.SCENARIO,
     views_that_disagree.SCENARIO,
     rebuild_under_load.SCENARIO,
     what_batching_could_break.SCENARIO,
