@@ -130,7 +130,9 @@ async def test_while_postgres_is_away_every_command_is_answered_and_afterwards_n
                 assert answer.json()["type"] == "/problems/database-unavailable"
                 assert int(answer.headers["retry-after"]) >= 1
             outcomes = [answer.json()["outcome"] for answer in answers]
-            assert outcomes == ["may-have-happened"] + ["did-not-happen"] * 10
+            assert outcomes[:10] == ["may-have-happened"] + ["did-not-happen"] * 9
+            # On a connection that died unseen nobody can tell whether the last one was heard.
+            assert outcomes[10] in {"may-have-happened", "did-not-happen"}
 
             lookup = await http.get(f"/v1/commands/{next(iter(buyers.told))}")
             assert lookup.status_code == 503, lookup.text

@@ -83,10 +83,8 @@ async def test_an_unreachable_database_is_named(command, tmp_path) -> None:
     assert_one_sentence(ended, "DATABASE_URL")
 
 
-async def test_help_names_the_commands_there_are_and_no_others() -> None:
+async def test_help_names_the_commands_there_are() -> None:
     ended = await booking("--help")
     assert ended.code == 0
-    for command in ("up", "demo", "api", "relay", "migrate", "audit", "keys"):
+    for command in ("up", "demo", "api", "relay", "migrate", "audit", "keys", "epoch"):
         assert f" {command} " in ended.output
-    for later in ("epoch",):
-        assert later not in ended.output
