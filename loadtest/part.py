@@ -98,6 +98,11 @@ class Part:
                     )
                 await asyncio.sleep(POLL_EVERY_S)
 
+    async def ended(self) -> None:
+        """Waits until it has ended by itself; at once where it has not been started."""
+        if self._process is not None:
+            await self._process.wait()
+
     async def kill(self) -> None:
         """Ends it by SIGKILL, at once; `start` brings it back. Nothing happens when it has ended."""
         if self._process is not None:

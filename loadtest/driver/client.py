@@ -157,6 +157,9 @@ class Client:
         self._opening += 1
         try:
             connection = await connect(self.url, timeout_s=timeout_s, on_lost=self._lost)
+        except OSError:
+            self._wake_one()  # whoever waits may try, too, or would wait for a connection that nobody opens
+            raise
         finally:
             self._opening -= 1
         self._all.add(connection)

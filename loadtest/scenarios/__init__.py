@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from loadtest.scenario import Scenario
 from loadtest.scenarios import (
+    double_booking_by_retry,
     events_or_polling,
     false_sold_out,
     looking_twice,
@@ -13,6 +14,7 @@ from loadtest.scenarios import (
     read_your_booking,
     rebuild_under_load,
     stays,
+    strong_or_eventual,
     views_that_disagree,
     what_batching_could_break,
 )
@@ -22,6 +24,7 @@ _ALL = (
     phantom_availability.SCENARIO,
     false_sold_out.SCENARIO,
     lost_update.SCENARIO,
+    double_booking_by_retry.SCENARIO,
     read_your_booking.SCENARIO,
     looking_twice.SCENARIO,
     views_that_disagree.SCENARIO,
@@ -29,6 +32,7 @@ _ALL = (
     what_batching_could_break.SCENARIO,
     stays.SCENARIO,
     events_or_polling.SCENARIO,
+    strong_or_eventual.SCENARIO,
 )
 
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}

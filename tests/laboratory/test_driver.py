@@ -66,6 +66,16 @@ async def test_a_booking_that_could_not_be_sent_did_not_happen():
         assert (await client.request("POST", "/v1/bookings")).outcome == "failed"
 
 
+async def test_who_waits_for_a_connection_that_is_refused_is_told_like_who_asked_first():
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}"
+        async with Client(url, connections_max=1, timeout_s=60) as client, asyncio.timeout(20):
+            asked = [client.request("POST", "/v1/bookings") for _ in range(5)]
+            exchanges = await asyncio.gather(*asked)
+    assert {exchange.outcome for exchange in exchanges} == {"failed"}
+
+
 async def test_connections_are_kept_and_reused(echo):
     async with Client(echo.url) as client:
         for _ in range(20):
