@@ -9,10 +9,9 @@ from typing import Protocol
 
 from loadtest.bench.figures import Turn
 from loadtest.cpu_used import Used, per_answer_us
-from loadtest.driver import RequestWriter, closed_loop
+from loadtest.driver import NextRequest, RequestWriter, closed_loop
 
 Say = Callable[[str], None]
-NextRequest = Callable[[int], bytes]
 
 
 class Arm(Protocol):

@@ -10,9 +10,9 @@ from loadtest.bench.arm import HttpArm, same, take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, in_production, in_the_laboratory
-from loadtest.bench.requests import one_unit_each
 from loadtest.driver import Client
 from loadtest.inventory import at_rest
+from loadtest.many_bookings import one_unit_each
 
 CLAIM = "A calendar page of 100 slots comes from the read model several times as fast as from the write tables"
 ABOUT_S = 70

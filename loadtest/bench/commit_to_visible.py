@@ -12,16 +12,16 @@ from random import Random
 
 from msgspec import structs
 
-from loadtest.bench.arm import NextRequest, warm_up
+from loadtest.bench.arm import warm_up
 from loadtest.bench.figures import Measured, Turn, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, in_production
-from loadtest.bench.requests import one_unit_each
 from loadtest.bench.visibility import P50, P99, Watch
 from loadtest.cpu_used import per_answer_us
-from loadtest.driver import Answer, poisson
+from loadtest.driver import Answer, NextRequest, poisson
 from loadtest.driver.percentile import percentile
 from loadtest.driver.volley import volley
+from loadtest.many_bookings import one_unit_each
 
 CLAIM = "A committed booking is visible to readers within milliseconds"
 ABOUT_S = 110

@@ -11,9 +11,9 @@ from loadtest.bench.arm import Arm, take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import CAPACITY, Product, in_the_laboratory
-from loadtest.bench.requests import one_unit_each
 from loadtest.driver import Client
 from loadtest.inventory import at_rest
+from loadtest.many_bookings import one_unit_each
 
 CLAIM = "What each way to guard the last place costs"
 ABOUT_S = 150

@@ -14,8 +14,8 @@ from loadtest.bench.arm import take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, in_production
-from loadtest.bench.requests import one_unit_each
 from loadtest.failures import CannotRunError
+from loadtest.many_bookings import one_unit_each
 from loadtest.postgres_programs import PATIENCE_S, PLAIN
 
 CLAIM = "A snapshot that somebody holds open does not slow the hot slot"

@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from loadtest.bench.arm import HttpArm, NextRequest
+from loadtest.bench.arm import HttpArm
 from loadtest.cpu_used import used_by
-from loadtest.driver import Client
+from loadtest.driver import Client, NextRequest
 from loadtest.failures import CannotRunError
 from loadtest.postgres_programs import query
 from loadtest.system_under_test import (

@@ -12,10 +12,10 @@ from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.pgbench import yardstick_beside
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import in_production
-from loadtest.bench.requests import one_unit_each
 from loadtest.driver import Client
 from loadtest.driver.percentile import percentile
 from loadtest.inventory import at_rest
+from loadtest.many_bookings import one_unit_each
 
 CLAIM = "The whole pipeline sells a hot slot for a minute, and readers are never far behind"
 ABOUT_S = 105

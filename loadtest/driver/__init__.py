@@ -33,7 +33,7 @@ answered for sure: it may have happened). Run everything on uvloop: `uvloop.run(
 
 from loadtest.driver.arrivals import burst, constant, poisson, ramp
 from loadtest.driver.client import Client, Exchange, Outcome
-from loadtest.driver.closed_loop import Totals, closed_loop
+from loadtest.driver.closed_loop import NextRequest, Totals, closed_loop
 from loadtest.driver.connection import Answer, RequestWriter
 from loadtest.driver.open_loop import Offered, open_loop
 
@@ -41,6 +41,7 @@ __all__ = [
     "Answer",
     "Client",
     "Exchange",
+    "NextRequest",
     "Offered",
     "Outcome",
     "RequestWriter",

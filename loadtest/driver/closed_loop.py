@@ -16,6 +16,9 @@ from loadtest.driver.percentile import percentile
 CONNECT_TIMEOUT_S = 5.0
 DRAIN_TIMEOUT_S = 10.0
 
+NextRequest = Callable[[int], bytes]
+"""The bytes of the n-th request."""
+
 
 class Totals:
     """What came back: answers by status, requests that got none, seconds from the first send, latency samples in milliseconds."""
@@ -41,7 +44,7 @@ async def closed_loop(
     *,
     connections: int,
     seconds: float,
-    next_request: Callable[[int], bytes],
+    next_request: NextRequest,
     on_answer: Callable[[int, Answer], None] | None = None,
 ) -> Totals:
     """Keeps `connections` busy for `seconds`; `next_request(n)` gives the bytes of the n-th request (see RequestWriter).

@@ -8,8 +8,7 @@ import random
 import uuid
 from collections.abc import Callable, Sequence
 
-from loadtest.bench.arm import NextRequest
-from loadtest.driver import RequestWriter
+from loadtest.driver import NextRequest, RequestWriter
 
 SCATTER = 0x9E37_79B9_7F4B
 """An odd number: multiples of it, cut to 48 bits, are all different and in no order, as clients' random keys are."""
@@ -34,6 +33,15 @@ def stays(
     return _bookings(url, path, [_lines(nights[i : i + length]) for i in starts], headers)
 
 
+def in_order(
+    url: str, path: str, wanted: Sequence[tuple[str, int]], headers: Headers = ()
+) -> NextRequest:
+    """The n-th booking is of the n-th slot and units (less than ten) of `wanted`, from the beginning again after the last."""
+    lines = [_line(slot, units) for slot, units in wanted]
+    shape, count = _shape(url, path, len(lines[0]), headers), len(lines)
+    return lambda n: shape % (n * SCATTER & 0xFFFF_FFFF_FFFF, n, lines[n % count])
+
+
 def _bookings(
     url: str, path: str, choices: Sequence[bytes], headers: Headers
 ) -> Callable[[], NextRequest]:
@@ -50,7 +58,11 @@ def _bookings(
 
 
 def _lines(slots: Sequence[str]) -> bytes:
-    return ",".join(f'{{"slot_id":"{slot}","units":1}}' for slot in slots).encode()
+    return b",".join(_line(slot, 1) for slot in slots)
+
+
+def _line(slot: str, units: int) -> bytes:
+    return f'{{"slot_id":"{slot}","units":{units}}}'.encode()
 
 
 def _shape(url: str, path: str, lines_size: int, headers: Headers) -> bytes:
