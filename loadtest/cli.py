@@ -187,11 +187,17 @@ async def measured(
 @click.argument(
     "directories", nargs=-1, required=True, type=click.Path(file_okay=False, path_type=Path)
 )
-def report(directories: tuple[Path, ...]) -> None:
+@click.option(
+    "--markdown",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Writes a page of Markdown as well, with its plots in a folder beside it.",
+)
+def report(directories: tuple[Path, ...], markdown: Path | None) -> None:
     """Judges a run again from its histories and writes its report anew; compares two runs.
 
     \b
     loadtest report reports/20260101-120000
+    loadtest report reports/20260101-120000 --markdown docs/results.md
     loadtest report reports/before reports/after
     """  # noqa: D301 -- click's mark for "do not wrap" is a backspace
     from loadtest.reports.store import write
@@ -199,6 +205,12 @@ def report(directories: tuple[Path, ...]) -> None:
     from loadtest.run import findings_of
 
     found = [findings_of(directory) for directory in directories]
+    if markdown is not None:
+        if len(found) != 1:
+            raise click.UsageError("--markdown is of one run: give one directory.")
+        from loadtest.reports.markdown import write_markdown
+
+        write_markdown(found[0], markdown)
     if len(found) == 2:
         from loadtest.reports.comparison import print_comparison
 
