@@ -13,6 +13,7 @@ from booking.batcher import BATCH_SIZE_MAX, Take
 from booking.edge.failures import Misconfigured
 from booking.guards import (
     advisory_lock_then_count,
+    application_clock,
     by_the_sum,
     conditional_write,
     conditional_write_singly,
@@ -73,6 +74,8 @@ GUARDS: Mapping[str, Guard] = {
     "unsorted_locks": Guard(
         take=unsorted_locks.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1
     ),
+    "application_clock": Guard(take=application_clock.right, oversells=True),
+    "application_clock_ahead": Guard(take=application_clock.ahead, oversells=True),
 }
 
 

@@ -6,6 +6,7 @@ from loadtest.scenario import Scenario
 from loadtest.scenarios import (
     double_booking_by_retry,
     events_or_polling,
+    expired_hold,
     false_sold_out,
     looking_twice,
     lost_update,
@@ -27,6 +28,7 @@ _ALL = (
     double_booking_by_retry.SCENARIO,
     read_your_booking.SCENARIO,
     looking_twice.SCENARIO,
+    expired_hold.SCENARIO,
     views_that_disagree.SCENARIO,
     rebuild_under_load.SCENARIO,
     what_batching_could_break.SCENARIO,

@@ -1,7 +1,8 @@
 """Each mistake that the product does not make, made beside it: with it the anomaly is there, without it not.
 
 They are not guards that forget to count (`test_the_guard_family.py`), but what else goes wrong around a
-guard: stays of some nights only, batches that decide about their members, locks in any order.
+guard: stays of some nights only, batches that decide about their members, locks in any order,
+clocks that disagree.
 """
 
 import asyncio
@@ -18,8 +19,9 @@ from shop import ADA, Shop, open_shop
 from test_the_batcher import POISON, open_desk, outcomes
 
 from booking.commands import Call, Command
+from booking.embedded.postgres import create_database
 from booking.faults import CommandFailed
-from booking.guards import GUARDS, THE_PRODUCTS, unsorted_locks
+from booking.guards import GUARDS, THE_PRODUCTS, application_clock, unsorted_locks
 
 NIGHTS = 4
 
@@ -179,6 +181,31 @@ async def test_two_batches_that_want_the_same_nights_deadlock_only_where_they_lo
         2 - len(deadlocks)
     )
     await shop.assert_books_agree()
+
+
+@pytest.mark.parametrize("guard", [None, "application_clock"])
+async def test_a_hold_is_not_resold_while_it_lasts_unless_a_clock_is_ahead(
+    postgres, migrated, guard, monkeypatch
+):
+    monkeypatch.setattr(application_clock, "AHEAD", timedelta(hours=1))  # nobody is in a hurry
+    url = await create_database(postgres, f"two_clocks_{guard}", template=migrated)
+    ahead = f"{guard}_ahead" if guard else None
+    last_line = guard is None
+    async with (
+        open_shop(url, guard=guard, last_line=last_line) as shop,
+        open_shop(url, guard=ahead, last_line=last_line) as other,
+    ):
+        slot = await shop.slot(1)
+        hold = await shop.held(slot)
+        assert (await shop.take(slot)).status_code == 409
+        resold = await other.take(slot)
+        paid = await shop.order("confirm", hold)
+        assert resold.status_code == (201 if guard else 409)
+        assert paid.status_code == 200, paid.text
+        assert paid.json()["state"] == "confirmed"
+        assert await shop.oversold(slot) == (1 if guard else 0)
+        assert (await shop.order("confirm", hold)).content == paid.content
+        await shop.assert_books_agree()
 
 
 @asynccontextmanager

@@ -35,7 +35,14 @@ from booking.guards import (
 from booking.guards.bookkeeping import Move
 
 # These decide as the product does and make another mistake each, which has a test of its own.
-OTHER_MISTAKES = ("line_by_line", "by_the_sum", "all_fail_together", "unsorted_locks")
+OTHER_MISTAKES = (
+    "line_by_line",
+    "by_the_sum",
+    "all_fail_together",
+    "unsorted_locks",
+    "application_clock",
+    "application_clock_ahead",
+)
 FAMILY = {name: guard for name, guard in GUARDS.items() if name not in OTHER_MISTAKES}
 PROTECTING = [name for name, guard in FAMILY.items() if not guard.oversells]
 OVERSELLING = [name for name, guard in FAMILY.items() if guard.oversells]
