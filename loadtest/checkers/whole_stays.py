@@ -27,7 +27,10 @@ class _Booking(Struct):
 
 
 def whole_stays(operations: Sequence[Operation], events: Sequence[LoggedEvent]) -> Judgement:
-    """Judges every live booking. Opportunities are requests for lines; a booking that nobody of this history asked for is a hole."""
+    """Judges every live booking. Opportunities are requests for lines.
+
+    A booking that nobody of this history asked for is a hole, and so is one that was accepted and is not in the log.
+    """
     asked: dict[str, list[Operation]] = defaultdict(list)
     opportunities = 0
     for operation in operations:
@@ -35,8 +38,16 @@ def whole_stays(operations: Sequence[Operation], events: Sequence[LoggedEvent]) 
             asked[operation.booking_id].append(operation)
             opportunities += 1
     witnesses: list[Witness] = []
-    hole: str | None = None
-    for booking_id, booking in _at_rest(events).items():
+    bookings = _at_rest(events)
+    hole = next(
+        (
+            f"booking {booking_id}, accepted for journey {tries[0].journey}, is not in the log"
+            for booking_id, tries in asked.items()
+            if booking_id not in bookings and any(o.outcome == "ok" for o in tries)
+        ),
+        None,
+    )
+    for booking_id, booking in bookings.items():
         if booking.state not in LIVE:
             continue
         if booking_id not in asked:

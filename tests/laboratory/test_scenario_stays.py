@@ -95,6 +95,11 @@ def test_a_stay_of_nobody_in_this_history_leaves_the_question_open():
     assert cell.verdict == "unknown"
 
 
+def test_without_the_log_nothing_is_proved():
+    operations = [asked(1, FRIDAY, booking_id="b1")]
+    assert whole_stays(operations, []).verdict == "unknown"
+
+
 def test_one_night_taken_from_one_of_many_stays_is_found_exactly():
     log, operations = Log(capacity=1000).opened("friday", "saturday"), []
     for n in range(50):
