@@ -16,6 +16,7 @@ from loadtest.scenarios import (
     rebuild_under_load,
     stays,
     strong_or_eventual,
+    thundering_herd,
     views_that_disagree,
     what_batching_could_break,
 )
@@ -31,6 +32,7 @@ _ALL = (
     expired_hold.SCENARIO,
     views_that_disagree.SCENARIO,
     rebuild_under_load.SCENARIO,
+    thundering_herd.SCENARIO,
     what_batching_could_break.SCENARIO,
     stays.SCENARIO,
     events_or_polling.SCENARIO,
