@@ -46,7 +46,7 @@ def texts(value: object) -> Iterator[tuple[str, str]]:
 
 
 async def test_postgres_understands_every_statement_there_is(database: asyncpg.Connection):
-    for name in ("CLAIMS", "UNITS", "VIEW"):
+    for name in ("CLAIMS", "UNITS", "VIEW", "POSITIONS"):
         await laboratory.apply(database, getattr(laboratory, name))
     read = set()
     broken = {}

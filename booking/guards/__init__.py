@@ -24,6 +24,7 @@ from booking.guards import (
     row_lock_then_count,
     row_per_unit,
     serializable,
+    slow_transactions,
     trust_the_view,
     unguarded,
     unsorted_locks,
@@ -76,6 +77,8 @@ GUARDS: Mapping[str, Guard] = {
     ),
     "application_clock": Guard(take=application_clock.right, oversells=True),
     "application_clock_ahead": Guard(take=application_clock.ahead, oversells=True),
+    "slow_numbered_first": Guard(take=slow_transactions.numbered_first, needs=laboratory.POSITIONS),
+    "slow_numbered_last": Guard(take=slow_transactions.numbered_last),
 }
 
 

@@ -18,6 +18,7 @@ UNITS = "0003_units.sql"
 VIEW = "0004_the_view_for_the_writer.sql"
 WRITE_TABLES = "0005_the_write_tables_for_readers.sql"
 """Chosen by PROJECTOR_GUARD, not by a guard of this side."""
+POSITIONS = "0006_positions_from_a_sequence.sql"
 
 
 async def apply(connection: asyncpg.Connection, file: str) -> None:

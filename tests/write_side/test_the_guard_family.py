@@ -42,6 +42,8 @@ OTHER_MISTAKES = (
     "unsorted_locks",
     "application_clock",
     "application_clock_ahead",
+    "slow_numbered_first",
+    "slow_numbered_last",
 )
 FAMILY = {name: guard for name, guard in GUARDS.items() if name not in OTHER_MISTAKES}
 PROTECTING = [name for name, guard in FAMILY.items() if not guard.oversells]
