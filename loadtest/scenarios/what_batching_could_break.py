@@ -14,7 +14,7 @@ from loadtest.checkers.conservation import conservation
 from loadtest.checkers.honest_refusals import honest_refusals
 from loadtest.checkers.integrity import integrity
 from loadtest.doors import ALL, DEADLOCK, Doors, open_doors
-from loadtest.driver import constant, open_loop, poisson
+from loadtest.driver import burst, constant, open_loop
 from loadtest.figures import Drawn, Figure, Kind, Line
 from loadtest.findings import Cell, Judged, Measure
 from loadtest.history import Operation
@@ -41,6 +41,7 @@ POISONED = -1
 """The journey of whoever sends the poisoned command."""
 SERVER_ERROR = 500
 BATCH_SHOWN_MAX = 256
+CROWDED_S = 0.005
 
 
 class Crowds(Struct, frozen=True, kw_only=True):
@@ -138,7 +139,7 @@ async def _poison(lab: Laboratory, arm: Arm, plan: Crowds, system: System) -> No
 async def _lock_order(
     lab: Laboratory, arm: Arm, plan: Crowds, system: System, doors: Doors
 ) -> None:
-    """Guests want some of a few nights, at either process; there is room for everybody."""
+    """Crowds want some of a few nights each, at either process; there is room for everybody."""
     opened = await system.open_resource(
         capacities=[1_000_000] * plan.nights, rng=lab.rng("nights", arm.name)
     )
@@ -151,7 +152,9 @@ async def _lock_order(
             await guest.book(lines, intended_ns=intended_ns)
 
         async with doors.counting(record):
-            guests = poisson(plan.stays_per_s, lab.rng("stays"))
+            every_s = plan.crowd / plan.stays_per_s
+            rng = lab.rng("stays")
+            guests = burst(plan.crowd, every_s=every_s, within_s=CROWDED_S, rng=rng)
             record.offered(await open_loop(guests, stay, seconds=plan.stays_s))
 
 
@@ -248,7 +251,6 @@ def no_deadlock(record: Record) -> Judgement:
 
 def _figures(records: Sequence[Record]) -> list[Figure]:
     """How large batches were: an experiment on batches of one would show nothing."""
-    colours: list[Kind] = ["a", "b", "c", "d"]
     figures = []
     for fault, heading in (
         (PARTIES, "How large the batches were when crowds came"),
@@ -257,12 +259,13 @@ def _figures(records: Sequence[Record]) -> list[Figure]:
         ours = [r for r in records if r.trial.knobs["fault"] == fault and _batches(r)]
         drawn: list[Drawn] = []
         key: list[tuple[str, str]] = []
-        for colour, record in zip(colours, ours, strict=False):
+        for record in ours:
+            kind: Kind = "on" if record.trial.arm == GUARDED.name else "off"
             counted = {k: n for k, n in record.trial.facts["counted"].items() if k != DEADLOCK}
             shares = sorted((float(size), n / counted[ALL]) for size, n in counted.items())
             points = [(size, 1 - share) for size, share in shares if size < BATCH_SHOWN_MAX]
-            drawn.append(Line(kind=colour, points=points))
-            key.append((colour, record.trial.arm))
+            drawn.append(Line(kind=kind, points=points))
+            key.append((kind, record.trial.arm))
         if drawn:
             figures.append(
                 Figure(
@@ -287,7 +290,7 @@ SCENARIO = Scenario(
     anomaly="false refusals, failed neighbours and deadlocks",
     knob="fault",
     arms=[BY_THE_SUM, TOGETHER, UNSORTED, GUARDED],
-    plan=Crowds(crowds=60, crowds_per_s=12, stays_per_s=150, stays_s=5),
+    plan=Crowds(crowds=50, crowds_per_s=12, stays_per_s=150, stays_s=5),
     quick=Crowds(crowds=12, crowds_per_s=12, stays_per_s=120, stays_s=2.5),
     measure=measure,
     judge=judge,
