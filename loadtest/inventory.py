@@ -54,8 +54,9 @@ async def open_resource(
     capacities: Sequence[int],
     rng: Random,
     policy: Mapping[str, int | None] | None = None,
+    shown: bool = True,
 ) -> Opened:
-    """Makes one resource with a slot per capacity and waits until the queries know them.
+    """Makes one resource with a slot per capacity and waits until the queries know them, unless they need not be `shown`.
 
     `policy` changes members of the default one (hold_seconds 900, no limits, no overbooking).
 
@@ -92,7 +93,7 @@ async def open_resource(
         )
         ids += [s.slot_id for s in msgspec.json.decode(_accepted(opened).body, type=_Slots).slots]
         token = (opened.header(b"consistency-token") or b"").decode()
-    if ids:
+    if ids and shown:
         await until_shown(client, ids[-1], token)
     return Opened(resource_id=resource_id, slot_ids=ids)
 

@@ -14,29 +14,12 @@ from loadtest.bench.product import CAPACITY, Product, in_the_laboratory
 from loadtest.driver import Client
 from loadtest.inventory import at_rest
 from loadtest.many_bookings import one_unit_each
+from loadtest.ten_guards import GUARDS, OVERSELLING, PRODUCTS, VIEWING
 
 CLAIM = "What each way to guard the last place costs"
 ABOUT_S = 150
-# By the names of BOOKING_GUARD; a test compares the list with the product's own.
-PRODUCTS = "conditional_write"
-GUARDS = (
-    PRODUCTS,
-    "conditional_write_singly",
-    "expected_version",
-    "row_lock_then_count",
-    "advisory_lock_then_count",
-    "lock_then_count_repeatable_read",
-    "serializable",
-    "row_per_unit",
-    "trust_the_view",
-    "unguarded",
-)
 CONFLICTING = {"expected_version", "serializable", "lock_then_count_repeatable_read"}
 """They run a lost transaction again and give up when that goes on: on a hot slot some requests are answered 503."""
-LOSING = {"trust_the_view", "unguarded", "lock_then_count_repeatable_read"}
-"""They write without a condition, so their books need not agree; nothing is concluded from that here."""
-VIEWING = "trust_the_view"
-"""It needs a view, so it pays for relay and projector, too."""
 PER_UNIT = "row_per_unit"
 UNITS_MAX = 50_000
 """It makes a row for every unit when a slot is opened, within the time a command has."""
@@ -79,7 +62,7 @@ async def measure(bench: Bench) -> Measured:
                 arms, rounds=bench.plan.rounds, seconds=bench.plan.turn_s, say=bench.say
             )
             for guard, system in systems.items():
-                if guard not in LOSING:
+                if guard not in OVERSELLING:
                     broken += [f"{guard}: {sentence}" for sentence in await system.broken()]
         wanted += [
             Wanted(

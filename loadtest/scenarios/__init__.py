@@ -8,6 +8,7 @@ from loadtest.scenarios import (
     events_or_polling,
     expired_hold,
     false_sold_out,
+    guard_bake_off,
     looking_twice,
     lost_update,
     oversell,
@@ -33,14 +34,15 @@ _ALL = (
     looking_twice.SCENARIO,
     expired_hold.SCENARIO,
     views_that_disagree.SCENARIO,
-    sleeping_projector.SCENARIO,
     skipped_event.SCENARIO,
+    sleeping_projector.SCENARIO,
     rebuild_under_load.SCENARIO,
     thundering_herd.SCENARIO,
     what_batching_could_break.SCENARIO,
     stays.SCENARIO,
     events_or_polling.SCENARIO,
     strong_or_eventual.SCENARIO,
+    guard_bake_off.SCENARIO,
 )
 
 SCENARIOS: Mapping[str, Scenario] = {scenario.name: scenario for scenario in _ALL}
