@@ -62,6 +62,25 @@ class OverCustomerLimit(Struct, frozen=True, kw_only=True):
     limit: int
 
 
+class BodyError(Struct, frozen=True, kw_only=True):
+    """A member of the body that only the database could judge."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidRequest(Rejection, frozen=True, kw_only=True):
+    """The body says something the database cannot work with."""
+
+    slug = "invalid-request"
+    errors: list[BodyError]
+
+    def sentence(self) -> str:
+        """Names every place."""
+        places = "; ".join(f"{error.pointer}: {error.detail}" for error in self.errors)
+        return f"The body is not the documented one at {places}."
+
+
 class SlotNotFound(Rejection, frozen=True, kw_only=True):
     """A line names a slot that does not exist."""
 
@@ -253,6 +272,7 @@ class NotInThisArm(Rejection, frozen=True, kw_only=True):
 REJECTIONS: Mapping[str, type[Rejection]] = {
     kind.slug: kind
     for kind in (
+        InvalidRequest,
         SlotNotFound,
         SlotClosed,
         BookingLimitExceeded,

@@ -6,6 +6,8 @@ from uuid import uuid4
 import pytest
 from shop import ADA, an_evening
 
+from booking.commands import create_resource
+
 HUGE = 10**23
 
 
@@ -92,6 +94,17 @@ RESOURCE = {"name": "Hall", "time_zone": "Europe/Amsterdam"}
 )
 async def test_a_resource_that_is_not_the_documented_body_is_refused(shop, body):
     await refused(shop, "/v1/resources", body, status=422, slug="invalid-request")
+
+
+async def test_a_time_zone_that_only_this_machine_knows_is_refused_because_days_are_cut_elsewhere(
+    shop, monkeypatch
+):
+    monkeypatch.setattr(create_resource, "_time_zones", lambda: {"localtime", "Europe/Paris"})
+    body = changed(RESOURCE, time_zone="localtime")
+    problem = await refused(shop, "/v1/resources", body, status=422, slug="invalid-request")
+    assert problem["errors"][0]["pointer"] == "/time_zone"
+    known = changed(RESOURCE, time_zone="Europe/Paris")
+    assert (await shop.post("/v1/resources", known, key=str(uuid4()))).status_code == 201
 
 
 @pytest.mark.parametrize(
