@@ -25,6 +25,11 @@ class DayView(Struct, frozen=True, kw_only=True):
     slots_fitting: int
 
 
+# Postgres takes these four names for abbreviations, which know no summer time. They are links, to the names
+# here (`backward` of the tz database, since 2024b).
+ZONE = """CASE r.time_zone WHEN 'CET' THEN 'Europe/Brussels' WHEN 'MET' THEN 'Europe/Brussels'
+    WHEN 'EET' THEN 'Europe/Athens' WHEN 'WET' THEN 'Europe/Lisbon' ELSE r.time_zone END"""
+
 # The cursor's day is looked at again rather than skipped by its last moment, which may come twice.
 FIND_DAYS = f"""
 SELECT {CHECKPOINT}, {columns(DayView, "d")}, coalesce(d.suspect, false) OR {SLOT_MISSING} AS suspect
@@ -35,7 +40,7 @@ FROM read_model.checkpoint AS c LEFT JOIN LATERAL (
                sum(s.capacity) AS capacity, sum(s.remaining) AS remaining,
                count(*) FILTER (WHERE s.state = 'open' AND s.remaining >= $4) AS slots_fitting,
                bool_or({SLOT_IS_SUSPECT}) AS suspect
-        FROM (SELECT coalesce((SELECT r.time_zone FROM read_model.resource AS r
+        FROM (SELECT coalesce((SELECT {ZONE} FROM read_model.resource AS r
                                WHERE r.resource_id = $1), 'UTC') AS zone) AS place,
              read_model.slot AS s
         WHERE s.resource_id = $1 AND s.starts_at < $3

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from test_reads import seen, token_of
 
+from projector.queries.find_days import ZONE
 from projector.queries.find_history import HISTORY_OF_SLOT
 
 
@@ -91,12 +92,20 @@ async def test_a_day_says_what_is_left_and_how_many_slots_fit(log, stream, api):
     assert by_slot.json()["type"] == "/problems/invalid-cursor"
 
 
-async def test_every_time_zone_a_resource_may_have_is_one_the_database_knows(owner):
-    known = {row["name"] for row in await owner.fetch("SELECT name FROM pg_timezone_names")}
-    # `localtime` is no IANA name but a link that some systems have to their own zone.
-    unknown = available_timezones() - known - {"localtime"}
-    for name in unknown:  # aliases that are not listed may still be understood
-        await owner.fetchval("SELECT now() AT TIME ZONE $1", name)
+WALL_CLOCKS = f"""
+SELECT r.time_zone, moment, moment AT TIME ZONE {ZONE} AS shown
+FROM unnest($1::text[]) AS r(time_zone), unnest($2::timestamptz[]) AS moment
+"""
+
+
+async def test_in_every_time_zone_a_resource_may_have_days_are_those_of_the_wall(owner):
+    # `localtime` is no IANA name but a link that some systems have to their own zone; creation refuses it.
+    names = sorted(available_timezones() - {"localtime"})
+    winter_and_summer = [datetime(2020, month, 15, 12, tzinfo=UTC) for month in (1, 7)]
+    rows = await owner.fetch(WALL_CLOCKS, names, winter_and_summer)
+    assert len(rows) == 2 * len(names)
+    for name, moment, shown in rows:
+        assert moment.astimezone(ZoneInfo(name)).replace(tzinfo=None) == shown, name
 
 
 async def test_activity_counts_each_event_once_in_its_hour(log, stream, api):
