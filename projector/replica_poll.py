@@ -78,8 +78,13 @@ class SlotPoll:
             seen=None if standing is None else (standing.generation, standing.position),
         )
         self.polls += 1
-        if now is None or not self._needed():
-            return 0  # rebuilding; or the feed is back, and what it told meanwhile goes before this
+        if not self._needed():
+            return 0  # the feed is back, and what it told meanwhile goes before this
+        if now is None:
+            follower.replica.silent()  # rebuilding: what is held is of a history that is lost
+            return 0
+        if standing is None or (now.epoch, now.generation) != (standing.epoch, standing.generation):
+            self._known.clear()  # versions of a lost history must not hide the new one's
         self._known.update((slot.slot_id, slot.version) for slot in slots)
         news = News(
             now=now,

@@ -5,20 +5,28 @@ import contextlib
 import os
 import signal
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from a_node import a_node
-from at_work import answering
+from at_work import answering, projecting
 from cut import Wire
 from eventually import eventually
 from prometheus_client import generate_latest
 
 from booking.edge import database
 from booking.embedded.child import Child
+from projector.consumer.due import Due
+from projector.follower import Follower
+from projector.guards.checkpoint_compare_and_set import read_checkpoint
+from projector.guards.one_epoch_only import begin_epoch
+from projector.replica import Replica
+from projector.replica_poll import SlotPoll
+from projector.resource_calendar import Calendar
+from projector.watchers import Watchers
 
 
 class Servers(NamedTuple):
@@ -190,6 +198,51 @@ async def test_without_nats_a_node_that_polls_keeps_up_and_streams(log, stream, 
         await eventually(shown)
         assert counted(api, "replica_misses_total") <= 3
         assert counted(api, "feed_messages_total") == 0
+
+
+async def test_while_the_read_model_is_rebuilt_memory_tells_nothing_either(
+    log, writer, owner, servers
+):
+    """What a node holds is of a history that is lost; there is no feed whose silence says so."""
+    slot_id = await log.slot()
+    async with answering(servers.database_url, "", sync="polling", poll_ms=10) as api:
+        async with projecting(writer, None, poll_s=0.01):
+            await eventually(lambda: ready(api))
+            await eventually(lambda: version_of(api, slot_id))
+            await eventually(lambda: counted(api, "replica_slots"))
+        later = UUID("ffffffff-ffff-7fff-bfff-ffffffffffff")
+        async with writer.acquire() as connection:
+            await begin_epoch(connection, await read_checkpoint(connection), later)
+
+        async def refused() -> bool:
+            answer = await api.get(f"/v1/slots/{slot_id}")
+            return (answer.status_code, answer.json().get("type")) == (503, "/problems/rebuilding")
+
+        await eventually(refused)
+
+
+async def test_a_poll_finds_what_changes_after_versions_went_back(log, writer, owner):
+    """In a new epoch a slot has a lower version than it had; who follows it is told all the same."""
+    resource_id = await log.resource()
+    slot_id = await log.slot(resource_id)
+    for _ in range(3):
+        await log.hold(slot_id)
+    async with projecting(writer, None, poll_s=0.01) as projector:
+        await eventually(lambda: projector.checkpoint.position == log.position)
+    follower = Follower(Replica(), Watchers(), Due(timedelta(0), lambda: datetime.now(tz=UTC)))
+    follower.watchers.add(Calendar(resource_id))
+    poll = SlotPoll(follower, owner, every_s=60)
+    await poll.run_once()
+    assert await poll.run_once() == 0
+    put = """
+        WITH c AS (UPDATE read_model.checkpoint SET generation = generation + $1,
+            position = position + 1)
+        UPDATE read_model.slot SET version = $2 WHERE slot_id = $3
+    """
+    await owner.execute(put, 1, 2, slot_id)
+    await poll.run_once()  # all is dropped, and read again by who follows it
+    await owner.execute(put, 0, 3, slot_id)
+    assert await poll.run_once() == 1
 
 
 # An injected lag: nothing may be known earlier.
