@@ -60,7 +60,7 @@ DELETE FROM read_model.dead_letter WHERE position = $1
 """
 
 # A booking is suspect while any letter names it. A slot is so while one names it that is newer than
-# the last event that told its whole state.
+# the last event that told its whole state; one whose opening is a letter, while there is that letter.
 CLEAR_BOOKING = """
 DELETE FROM read_model.suspect_booking AS suspect
 WHERE booking_id = $1
@@ -72,9 +72,9 @@ DELETE FROM read_model.suspect_slot AS suspect
 WHERE slot_id = ANY ($1::uuid[])
   AND NOT EXISTS (
       SELECT FROM read_model.dead_letter AS d
-      WHERE suspect.slot_id = ANY (d.slot_ids) AND d.position > coalesce(
+      WHERE suspect.slot_id = ANY (d.slot_ids) AND (d.type = 'SlotOpened' OR d.position > coalesce(
           (SELECT e.position FROM read_model.slot_event AS e WHERE e.slot_id = suspect.slot_id
-           ORDER BY e.version DESC LIMIT 1), 0))
+           ORDER BY e.version DESC LIMIT 1), 0)))
 """
 
 

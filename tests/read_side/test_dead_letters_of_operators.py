@@ -5,6 +5,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from test_rebuild import a_day, at_position, rows
+from test_what_adds_up import slot_at
 from the_log import POLICY
 
 from booking.events.envelope import decode
@@ -140,4 +141,21 @@ async def test_what_several_letters_doubt_stays_suspect_until_the_last_is_settle
     await drop(operator, letters[0])
     assert await owner.fetchval(suspects) == 1
     await drop(operator, letters[1])
+    assert await owner.fetchval(suspects) == 0
+
+
+async def test_a_slot_whose_opening_was_lost_stays_suspect_when_a_later_letter_is_settled(
+    log, stream, projector, owner, operator
+):
+    resource_id = await log.resource()
+    slot_id = await slot_at(log, resource_id, "no time")
+    opening = log.position
+    later = await spoil(log, slot_id)
+    await log.hold(slot_id)  # tells its whole state, but not when it begins: there is no row for it
+    await stream.copy()
+    await at_position(owner, log.position)
+    suspects = "SELECT count(*) FROM read_model.suspect_slot"
+    await drop(operator, later)
+    assert await owner.fetchval(suspects) == 1
+    await drop(operator, opening)
     assert await owner.fetchval(suspects) == 0
