@@ -19,7 +19,11 @@ class LineView(Struct, frozen=True, kw_only=True):
 
 
 class BookingView(Struct, frozen=True, kw_only=True):
-    """A booking as queries answer it; suspect when one of its events could not be taken in."""
+    """A booking as queries answer it.
+
+    Suspect when one of its events could not be taken in, or the opening of a slot of a line, which is
+    then left out: nobody knows when it begins.
+    """
 
     booking_id: UUID
     customer_id: UUID
@@ -36,9 +40,18 @@ BOOKING_COLUMNS = """b.booking_id, b.customer_id, b.state, b.version, b.expires_
     b.updated_at"""
 _WIDTH = 7 + 4  # of the booking and of its lines
 
-BOOKING_IS_SUSPECT = (
-    "EXISTS (SELECT FROM read_model.suspect_booking AS q WHERE q.booking_id = b.booking_id)"
-)
+
+def is_suspect(booking_id: str) -> str:
+    """Whether one of its events was not taken in, or the opening of a slot that a line of it names."""
+    return f"""(
+        EXISTS (SELECT FROM read_model.suspect_booking AS q WHERE q.booking_id = {booking_id})
+        OR EXISTS (SELECT FROM read_model.booking_line AS l
+                   JOIN read_model.suspect_slot AS lost USING (slot_id)
+                   WHERE l.booking_id = {booking_id} AND NOT EXISTS (
+                       SELECT FROM read_model.slot AS s WHERE s.slot_id = l.slot_id)))"""
+
+
+BOOKING_IS_SUSPECT = is_suspect("b.booking_id")
 
 LINES = """(
     SELECT array_agg(l.slot_id ORDER BY l.slot_id) AS slot_ids,
@@ -49,8 +62,7 @@ LINES = """(
     WHERE l.booking_id = b.booking_id)"""
 
 GET_BOOKING = f"""
-SELECT {CHECKPOINT}, {BOOKING_COLUMNS}, l.*,
-       EXISTS (SELECT FROM read_model.suspect_booking AS q WHERE q.booking_id = $1) AS suspect
+SELECT {CHECKPOINT}, {BOOKING_COLUMNS}, l.*, {is_suspect("$1")} AS suspect
 FROM read_model.checkpoint AS c LEFT JOIN read_model.booking AS b ON b.booking_id = $1
 LEFT JOIN LATERAL {LINES} AS l ON true
 """

@@ -123,6 +123,22 @@ async def test_a_lost_booking_makes_the_lists_suspect_that_it_should_stand_in(lo
         assert await promised(api, log, path) == KEPT, path
 
 
+async def test_a_booking_of_a_slot_whose_opening_was_lost_lacks_a_line_and_says_so(
+    log, stream, api
+):
+    anna, hall = uuid4(), await log.resource()
+    lost, slot = await slot_at(log, hall, "no time"), await log.slot(hall)
+    booking_id = await log.hold(lost, slot, customer_id=anna)
+    sound = await log.hold(slot, customer_id=anna)
+    await stream.copy()
+    one = (await seen(api, f"/v1/bookings/{booking_id}", log.position)).json()
+    assert [line["slot_id"] for line in one["lines"]] == [str(slot)]
+    assert one["suspect"]
+    for path in (f"/v1/bookings/{booking_id}", f"/v1/bookings?customer_id={anna}"):
+        assert await promised(api, log, path) == REFUSED, path
+    assert await promised(api, log, f"/v1/bookings/{sound}") == KEPT
+
+
 async def test_a_booking_whose_end_was_lost_is_suspect_wherever_it_stands(log, stream, api):
     anna = uuid4()
     slot = await log.slot()
