@@ -177,3 +177,22 @@ async def test_operators_see_how_many_there_are(log, owner, stream, api):
         "INSERT INTO read_model.projectors (name, state, position) VALUES ('p', 'running', 2)"
     )
     await eventually(told)
+
+
+async def test_a_projector_that_says_nothing_for_three_seconds_is_shown_as_stopped(
+    owner, stream, api
+):
+    """Killed or frozen, it cannot say so itself; with its last word it would be `running` for ever."""
+    await owner.execute(
+        """
+        INSERT INTO read_model.projectors (name, state, position, seen_at)
+        VALUES ('alive', 'running', 0, now()), ('gone', 'running', 0, now() - interval '4 seconds'),
+               ('long gone', 'running', 0, now() - interval '20 seconds')
+        """
+    )
+    projectors = (await api.get("/v1/consistency")).json()["projectors"]
+    told = {p["name"]: (p["state"], p["reason"]) for p in projectors}
+    assert told["alive"] == ("running", None)
+    assert told["gone"][0] == "stopped"
+    assert told["gone"][1].startswith("not heard of since ")
+    assert "long gone" not in told
