@@ -138,8 +138,7 @@ class Calendars:
             at = read.at
             if at is None:
                 return False
-            if wait_s := follower.due.wait_s(at.as_of):
-                await asyncio.sleep(wait_s)  # an injected lag: nothing may be known before
+            await follower.due.keep_back(at.as_of)
             standing = follower.standing
             if (
                 standing is None

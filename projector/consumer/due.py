@@ -38,5 +38,5 @@ class Due:
 
     async def keep_back(self, at: datetime) -> None:
         """Wait until what happened at `at` may be known."""
-        while wait_s := self.wait_s(at):  # noqa: ASYNC110  time passes without an event  # noqa: ASYNC110  no event says that time has passed
+        while wait_s := self.wait_s(at):  # noqa: ASYNC110  no event says that time has passed
             await asyncio.sleep(wait_s)
