@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from loadtest.scenario import Scenario
 from loadtest.scenarios import (
     double_booking_by_retry,
+    duplicates_and_disorder,
     events_or_polling,
     expired_hold,
     false_sold_out,
@@ -34,6 +35,7 @@ _ALL = (
     looking_twice.SCENARIO,
     expired_hold.SCENARIO,
     views_that_disagree.SCENARIO,
+    duplicates_and_disorder.SCENARIO,
     skipped_event.SCENARIO,
     sleeping_projector.SCENARIO,
     rebuild_under_load.SCENARIO,
