@@ -259,7 +259,7 @@ def _over_time(records: Sequence[Record]) -> Figure:
                 kind=kind,
                 from_x=(mark.at_ns - zero_ns) / 1e9,
                 to_x=((mark.until_ns or mark.at_ns) - zero_ns) / 1e9,
-                text=mark.what,
+                text=mark.what if kind == "off" else "",  # the other's would lie on top
             )
             for mark in record.trial.marks
         ]
