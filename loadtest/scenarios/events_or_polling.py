@@ -116,7 +116,8 @@ def judge(records: Sequence[Record], plan: Crowd) -> Judged:  # noqa: ARG001  ev
     cells = [_cell(record, counted[record.trial.arm]) for record in records]
     if not cells:
         return Judged(cells=[])
-    return Judged(cells=cells, figures=[_lateness(cells, counted), _trade_off(cells)])
+    notes = ["polling needs no relay and runs without; NATS idles there"]
+    return Judged(cells=cells, figures=[_lateness(cells, counted), _trade_off(cells)], notes=notes)
 
 
 def _counted(record: Record) -> list[Staleness]:

@@ -48,7 +48,7 @@ RERUNS = "booking_reruns_total"
 WARM_UP_UNITS = 1_000
 
 
-ONE = Group(called=1, slots=1, capacity=48, party_max=3, groups=400)
+ONE = Group(called=1, slots=1, capacity=24, party_max=3, groups=800)
 SIXTEEN = Group(called=16, slots=16, capacity=8, party_max=3, groups=160)
 TEN_THOUSAND = Group(called=10_000, slots=125, capacity=1, party_max=1, groups=80)
 
@@ -196,7 +196,7 @@ def _figures(cells: Sequence[Cell]) -> list[Figure]:
             cells,
             "oversold",
             heading="Units sold that did not exist",
-            caption="By the event log.",
+            caption="By the event log; none stands at the lower edge.",
             unit="units",
         ),
     ]
@@ -232,8 +232,12 @@ def _by_guard(
         x_label="guard",
         y_label=unit,
         drawn=list(drawn),
-        key=[(colour, f"{slots:,} slots") for slots, colour in colours.items()],
+        key=[
+            (colour, "1 slot" if slots == 1 else f"{slots:,} slots")
+            for slots, colour in colours.items()
+        ],
         x_ticks=[float(place) for place in range(1, len(guards) + 1)],
+        y_log=True,
     )
 
 

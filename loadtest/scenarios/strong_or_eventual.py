@@ -156,7 +156,10 @@ def judge(records: Sequence[Record], plan: Crowd) -> Judged:  # noqa: ARG001  ev
         _fixed(record) if record.trial.knobs["load"] == FIXED else _saturated(record)
         for record in records
     ]
-    return Judged(cells=cells, figures=_figures(cells) if cells else [])
+    notes = ["CRUD runs neither relay nor projector; staleness is that of the fixed load's looks"]
+    return Judged(
+        cells=cells, figures=_figures(cells) if cells else [], notes=notes if cells else []
+    )
 
 
 def _fixed(record: Record) -> Cell:
