@@ -1,11 +1,13 @@
 """Does the log tell one consistent story, and the same as the answers?
 
-Per slot: the state in each event is the fold of the changes, and what is left is never negative. Between log and answers: every booking answered
+Per slot: the state in each event is the fold of the changes, and what is left is never negative. From event to event: the moment at which it was
+recorded never goes back, or "all up to this moment" would leave out what comes later. Between log and answers: every booking answered
 201 is in the log exactly once, and every booking in the log was answered 201 or is indeterminate.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 
 from loadtest.ground_truth import Truth
 from loadtest.history import LoggedEvent, Operation
@@ -16,13 +18,17 @@ NEW = ("HoldPlaced", "BookingConfirmed")
 
 
 def integrity(operations: Sequence[Operation], events: Sequence[LoggedEvent]) -> Judgement:
-    """Judges all slots of the log. Opportunities are versions of slots and bookings; a missing version is a hole."""
+    """Judges all slots of the log. Opportunities are versions of slots and bookings; a missing version is a hole.
+
+    Moments are compared with each other only, one after the other: events left out hide a step back, and make none.
+    """
     states, versions, hole = _slots(Truth(operations, events))
+    moments = _moments(events)
     answers, bookings, stranger = _answers(operations, events)
     return judged(
         RULE,
         opportunities=versions + bookings,
-        witnesses=[*states, *answers],
+        witnesses=[*states, *moments, *answers],
         hole=hole or stranger,
     )
 
@@ -45,6 +51,25 @@ def _slots(truth: Truth) -> tuple[list[Witness], int, str | None]:
                 witnesses.append(_state(slot_id, expected, sold, written, change.remaining))
                 break
     return witnesses, judged_versions, hole
+
+
+def _moments(events: Sequence[LoggedEvent]) -> list[Witness]:
+    """Events recorded earlier than the one before them."""
+    in_order = sorted(events, key=lambda event: event.position)
+    return [
+        Witness(
+            story="position {position} was recorded at {recorded_at}, {back_ms} ms before position {before}",
+            facts={
+                "position": event.position,
+                "recorded_at": event.recorded_at.isoformat(),
+                "back_ms": round((last.recorded_at - event.recorded_at).total_seconds() * 1000, 3),
+                "before": last.position,
+            },
+            size=event.position,
+        )
+        for last, event in pairwise(in_order)
+        if event.recorded_at < last.recorded_at
+    ]
 
 
 def _answers(

@@ -1,6 +1,7 @@
 """Checkers that hold the log against itself and against the answers: each valid, invalid, undecidable, and with one anomaly planted in a clean history."""
 
 import random
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -41,6 +42,14 @@ def changed(events, index, **slot_members):
     return [*events[:index], replace(event, slots=[slot, *event.slots[1:]]), *events[index + 1 :]]
 
 
+def recorded_as(events, index, *, as_position):
+    """The events, one of them recorded when the one at another position was (positions are a millisecond apart)."""
+    event = events[index]
+    earlier = timedelta(milliseconds=event.position - as_position)
+    event = replace(event, recorded_at=event.recorded_at - earlier)
+    return [*events[:index], event, *events[index + 1 :]]
+
+
 class TestIntegrity:
     def test_a_log_that_adds_up_and_was_answered_so_is_valid(self):
         log = Log().opened().booked("k1").booked("k2")
@@ -69,6 +78,33 @@ class TestIntegrity:
     def test_a_booking_of_nobody_we_know_decides_nothing(self):
         log = Log().opened().booked("k1").booked("somebody else's")
         assert integrity([did("book", 1, key="k1")], log.events).verdict == "unknown"
+
+    def test_events_of_one_transaction_are_of_one_moment(self):
+        log = Log().opened().booked("k1").booked("k2")
+        operations = [did("book", 1, key="k1"), did("book", 3, key="k2")]
+        together = recorded_as(log.events, 2, as_position=2)
+        assert verdicts(integrity(operations, together)) == ("valid", 0)
+
+    def test_an_event_recorded_before_the_one_before_it_is_invalid(self):
+        log = Log().opened().booked("k1").booked("k2")
+        operations = [did("book", 1, key="k1"), did("book", 3, key="k2")]
+        judgement = integrity(operations, recorded_as(log.events, 2, as_position=0))
+        assert verdicts(judgement) == ("invalid", 1)
+        assert judgement.witnesses[0].facts["position"] == log.events[2].position
+
+    def test_one_event_alone_has_no_order_of_moments(self):
+        log = Log().opened()
+        assert verdicts(integrity([], recorded_as(log.events, 0, as_position=0))) == ("valid", 0)
+
+    @pytest.mark.parametrize("planted_at", [3, 40, 80])
+    def test_one_step_back_in_time_planted_in_a_clean_log_is_found_and_nothing_else(
+        self, planted_at
+    ):
+        log, operations = clean()
+        planted = recorded_as(log.events, planted_at, as_position=planted_at - 2)
+        judgement = integrity(operations, planted)
+        assert verdicts(judgement) == ("invalid", 1)
+        assert judgement.witnesses[0].facts["position"] == log.events[planted_at].position
 
     @pytest.mark.parametrize("planted_at", [3, 40, 80])
     def test_one_wrong_counter_planted_in_a_clean_log_is_found_and_nothing_else(self, planted_at):
