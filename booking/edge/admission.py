@@ -40,7 +40,14 @@ class Admission:
             Problem: unauthenticated, insufficient-scope or rate-limited; database-unavailable when keys
                 cannot be checked.
         """
-        caller = self._caller(scope)
+        try:
+            caller = self._caller(scope)
+        except KeysUnknown:
+            raise Problem(
+                "database-unavailable",
+                "API keys cannot be checked: the database has been away for too long.",
+                members={"outcome": "did-not-happen"},
+            ) from None
         if scopes and caller.scopes.isdisjoint(scopes):
             raise _insufficient(scopes)
         if self._rate_limit is not None and (wait_s := self._rate_limit.wait_s(caller)):
@@ -62,11 +69,14 @@ class Admission:
         return ANONYMOUS
 
     def _holder(self, ticket: str) -> Caller:
-        """Whom a ticket lets in: its time is judged by the database's clock, as it was when it was made."""
+        """Whom a ticket lets in: its time is judged by the database's clock, as it was when it was made.
+
+        Its key must still be live, so a ticket that was made without one is good off production only.
+        """
         if self._tickets is None:
             raise _unauthenticated("This process reads no tickets.")
         try:
-            return self._tickets.caller(ticket)
+            caller = self._tickets.caller(ticket)
         except InvalidTicket as error:
             raise _unauthenticated(f"The ticket is {error}.") from error
         except NoDatabaseTime:
@@ -75,19 +85,17 @@ class Admission:
                 "Tickets cannot be checked: the database's time is not known.",
                 members={"outcome": "did-not-happen"},
             ) from None
+        if caller == ANONYMOUS and not self._production:
+            return caller
+        if self._keys is None or not self._keys.is_live(caller.id):
+            raise _unauthenticated("The API key that the ticket was made for is revoked.")
+        return caller
 
     def _owner(self, authorization: bytes) -> Caller:
         scheme, _, secret = authorization.partition(b" ")
         if scheme.lower() != b"bearer" or not secret:
             raise _unauthenticated("The header Authorization is not of the form Bearer <api key>.")
-        try:
-            caller = None if self._keys is None else self._keys.caller(secret.strip())
-        except KeysUnknown:
-            raise Problem(
-                "database-unavailable",
-                "API keys cannot be checked: the database has been away for too long.",
-                members={"outcome": "did-not-happen"},
-            ) from None
+        caller = None if self._keys is None else self._keys.caller(secret.strip())
         if caller is None:
             raise _unauthenticated("The API key is unknown or revoked.")
         return caller

@@ -94,9 +94,20 @@ class KeyTable:
         Raises:
             KeysUnknown: the table cannot be trusted now.
         """
+        return self._trusted().get(hashlib.sha256(secret).digest())
+
+    def is_live(self, caller_id: str) -> bool:
+        """Whether the key of a caller who was let in before is still live.
+
+        Raises:
+            KeysUnknown: the table cannot be trusted now.
+        """
+        return any(caller.id == caller_id for caller in self._trusted().values())
+
+    def _trusted(self) -> dict[bytes, Caller]:
         if self._read_at is None or time.monotonic() - self._read_at > GOOD_FOR_S:
             raise KeysUnknown
-        return self._callers.get(hashlib.sha256(secret).digest())
+        return self._callers
 
     async def refresh_once(self) -> int:
         """Reads the table once and returns how many keys are live."""

@@ -6,12 +6,25 @@ from uuid import uuid4
 import pytest
 from at_work import answering
 from eventually import eventually
+from msgspec import structs
 
-from booking.edge.api_keys import Caller
+from booking.edge.api_keys import ANONYMOUS, Caller
 from booking.edge.tickets import InvalidTicket, Tickets
 
 SELLER = Caller(id="k1", name="shop", scopes=frozenset({"bookings:own"}), customer_id=uuid4())
 AUDITOR = Caller(id="k2", name="nobody", scopes=frozenset())
+
+
+KEEP_KEY = """
+INSERT INTO booking.api_key (name, sha256, scopes, customer_id)
+VALUES ($1, sha256($1::text::bytea), $2, $3) RETURNING key_id::text
+"""
+
+
+async def with_a_key(database, caller: Caller) -> Caller:
+    """The caller as whoever sends the key that is stored for it."""
+    key_id = await database.fetchval(KEEP_KEY, caller.name, [*caller.scopes], caller.customer_id)
+    return structs.replace(caller, id=key_id)
 
 
 class Clock:
@@ -67,9 +80,10 @@ async def test_in_production_a_ticket_opens_the_stream_and_nothing_else(
     slot_id = await log.slot()
     await stream.copy()
     await stream.heartbeat()
-    secret = await log.pool.fetchval("SELECT secret FROM published.token_secret")
-    good, _ = tickets(secret).issue(SELLER)
-    powerless, _ = tickets(secret).issue(AUDITOR)
+    issuer = tickets(await log.pool.fetchval("SELECT secret FROM published.token_secret"))
+    good, _ = issuer.issue(await with_a_key(log.pool, SELLER))
+    powerless, _ = issuer.issue(await with_a_key(log.pool, AUDITOR))
+    without_a_key, _ = issuer.issue(ANONYMOUS)
     async with answering(database_url, fresh_nats.url, environment="production") as api:
 
         async def status(path: str) -> int:
@@ -84,6 +98,14 @@ async def test_in_production_a_ticket_opens_the_stream_and_nothing_else(
         await eventually(let_in)
         assert await status(url) == 401
         assert await status(f"{url}&ticket=forged") == 401
+        assert await status(f"{url}&ticket={without_a_key}") == 401
         assert await status(f"{url}&ticket={powerless}") == 403
         assert await status(f"{url}&ticket={good}&ticket={good}") == 400
         assert await status(f"/v1/slots/{slot_id}?ticket={good}") == 401
+
+        await log.pool.execute("UPDATE booking.api_key SET revoked_at = now() WHERE name = 'shop'")
+
+        async def shut_out() -> bool:
+            return await status(f"{url}&ticket={good}") == 401
+
+        await eventually(shut_out)
