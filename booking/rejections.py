@@ -62,22 +62,15 @@ class OverCustomerLimit(Struct, frozen=True, kw_only=True):
     limit: int
 
 
-class BodyError(Struct, frozen=True, kw_only=True):
-    """A member of the body that only the database could judge."""
-
-    pointer: str
-    detail: str
-
-
 class InvalidRequest(Rejection, frozen=True, kw_only=True):
-    """The body says something the database cannot work with."""
+    """The body says something that only the database could judge."""
 
     slug = "invalid-request"
-    errors: list[BodyError]
+    errors: list[dict[str, str]]
 
     def sentence(self) -> str:
         """Names every place."""
-        places = "; ".join(f"{error.pointer}: {error.detail}" for error in self.errors)
+        places = "; ".join(f"{error['pointer']}: {error['detail']}" for error in self.errors)
         return f"The body is not the documented one at {places}."
 
 
