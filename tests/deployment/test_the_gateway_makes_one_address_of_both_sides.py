@@ -34,6 +34,15 @@ def test_metrics_are_not_for_the_public():
     assert "location = /metrics { return 404; }" in CONFIGURATION
 
 
+def test_what_may_stand_in_a_query_is_not_logged():
+    """A ticket lets its reader in, and `$request`, `$request_uri` and `$args` would show it."""
+    [(name, logged)] = re.findall(r"^log_format (\w+) '(.+)';$", CONFIGURATION, re.MULTILINE)
+    assert f"access_log /var/log/nginx/access.log {name};" in CONFIGURATION
+    assert not {"request", "request_uri", "args", "query_string"} & {
+        *re.findall(r"\$(\w+)", logged)
+    }
+
+
 def test_a_command_is_sent_once_and_a_stream_leaves_at_once():
     settings = dict(re.findall(r"^\s+(proxy_\w+) (\w+);$", CONFIGURATION, re.MULTILINE))
     assert settings["proxy_next_upstream"] == "off"
