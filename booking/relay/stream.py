@@ -110,6 +110,8 @@ def _epoch(info: StreamInfo) -> UUID | None:
         epoch = UUID((info.config.metadata or {})["epoch"])
     except (KeyError, ValueError):
         return None
+    if epoch.version != 7:
+        return None  # no log ever began it, and it has no time to be later than
     made, ours = info.config, settings_of(epoch, first_position=1)
     as_made = all(getattr(made, name) == getattr(ours, name) for name in ESSENTIAL)
     return epoch if as_made else None

@@ -1,6 +1,7 @@
 """Whatever happens to the stream, it comes back with the same numbers; only history has an epoch."""
 
 import shutil
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -73,6 +74,20 @@ async def test_a_stream_made_by_hand_is_replaced_by_the_relays_own(database, rel
     rounds = await relay_everything(relay)
 
     assert findings(rounds) == [Finding.OF_ANOTHER_EPOCH]
+    await assert_the_stream_is_the_log(database, nats)
+
+
+async def test_a_stream_of_an_epoch_that_no_log_ever_began_ends_none(database, relay, nats):
+    await write_events(database, 12)
+    await relay_everything(relay)
+    epoch, invented = await epoch_of(database), UUID("ffffffff-ffff-4fff-bfff-ffffffffffff")
+    await nats.jetstream().delete_stream(STREAM)
+    await nats.jetstream().add_stream(stream_module.settings_of(invented, first_position=1))
+
+    rounds = await relay_everything(relay)
+
+    assert findings(rounds) == [Finding.OF_ANOTHER_EPOCH]
+    assert await epoch_of(database) == epoch
     await assert_the_stream_is_the_log(database, nats)
 
 
@@ -245,7 +260,8 @@ async def test_a_log_that_was_put_back_to_before_an_epoch_does_not_take_up_its_o
     await write_events(database, 3)
     await relay_everything(relay)
 
-    await rewind(database, 12)  # a backup from before `later`: tokens of positions 13.. are out there
+    # A backup from before `later`: tokens of positions 13.. are out there.
+    await rewind(database, 12)
     await database.execute("UPDATE booking.log_head SET epoch = $1", earliest)
     rounds = await try_to_relay_everything(relay)
 
