@@ -264,14 +264,21 @@ async def test_nodes_of_different_lags_on_one_read_model_never_know_earlier(
 
     sale = asyncio.create_task(beat())
     try:
-        for lag_ms in LAGS_MS:
-            async with answering(
-                servers.database_url,
-                servers.nats_url,
-                environment="laboratory",
-                injected_lag_ms=lag_ms,
-            ) as api:
+        async with contextlib.AsyncExitStack() as opened:
+            nodes = {
+                lag_ms: await opened.enter_async_context(
+                    answering(
+                        servers.database_url,
+                        servers.nats_url,
+                        environment="laboratory",
+                        injected_lag_ms=lag_ms,
+                    )
+                )
+                for lag_ms in LAGS_MS
+            }
+            for api in nodes.values():
                 await eventually(lambda api=api: ready(api), within_s=10)
+            for lag_ms, api in nodes.items():
                 paths = (
                     f"/v1/slots/{slot_id}",
                     f"/v1/bookings?slot_id={slot_id}",
