@@ -19,11 +19,7 @@ class LineView(Struct, frozen=True, kw_only=True):
 
 
 class BookingView(Struct, frozen=True, kw_only=True):
-    """A booking as queries answer it.
-
-    Suspect when one of its events could not be taken in, or the opening of a slot of a line, which is
-    then left out: nobody knows when it begins.
-    """
+    """A booking; suspect when an event of it, or the opening of a line's slot, was not taken in."""
 
     booking_id: UUID
     customer_id: UUID
@@ -53,6 +49,7 @@ def is_suspect(booking_id: str) -> str:
 
 BOOKING_IS_SUSPECT = is_suspect("b.booking_id")
 
+# A line whose slot's opening was not taken in is left out: nobody knows when it begins.
 LINES = """(
     SELECT array_agg(l.slot_id ORDER BY l.slot_id) AS slot_ids,
            array_agg(s.resource_id ORDER BY l.slot_id) AS resource_ids,
