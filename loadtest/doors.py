@@ -1,6 +1,6 @@
-"""Two API processes in front of one database, and what each counts of itself: batches by size, calls run again because of a deadlock.
+"""API processes in front of one database, and what each counts of itself: batches by size, calls run again because of a deadlock.
 
-Whoever wants to know whether processes get into each other's way sends people to both. Of somebody's deployment there is one address, whatever
+Whoever wants to know whether processes get into each other's way sends people to all. Of somebody's deployment there is one address, whatever
 stands behind it, and nothing is counted.
 """
 
@@ -50,12 +50,12 @@ async def _counted(url: str) -> dict[str, float]:
 
 @contextlib.asynccontextmanager
 async def open_doors(
-    system: System, *, second: bool = True, deployed: bool = False
+    system: System, *, others: int = 0, deployed: bool = False
 ) -> AsyncIterator[Doors]:
-    """The system's own API and a `second` process beside it; of a `deployed` system its address alone.
+    """The system's own API and so many `others` beside it; of a `deployed` system its address alone.
 
     Raises:
-        CannotRunError: the second one does not start.
+        CannotRunError: one does not start.
     """
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(system.client())]
@@ -63,7 +63,7 @@ async def open_doors(
             yield Doors(clients, [])
             return
         metrics_urls = [system.run_file().metrics_url]
-        if second:
+        for _ in range(others):
             port = _free_port()
             part = await system.part("api", {"BOOKING_METRICS_PORT": str(port)})
             clients.append(await stack.enter_async_context(system.client(part.url)))

@@ -69,7 +69,7 @@ async def measure(lab: Laboratory, arm: Arm, plan: Herd) -> None:
     lab.step(f"{arm.name}: starting the system")
     async with (
         lab.system(arm) as system,
-        open_doors(system, second=False, deployed=lab.target is not None) as doors,
+        open_doors(system, deployed=lab.target is not None) as doors,
         system.client() as client,
     ):
         for rate in plan.attempts_per_s:

@@ -1,8 +1,8 @@
 """Scenario 15, what batching could break: commands that share a transaction, and must not notice.
 
-Claim: in a batch every command is judged on its own, a command that makes the call fail fails alone, and two processes never wait for each other in
+Claim: in a batch every command is judged on its own, a command that makes the call fail fails alone, and processes never wait for each other in
 a circle. Three faults, each with the mistake as its control: parties of 1 to 8 crowd to the last places (a batch refused by its sum), one poisoned
-command comes again and again (its whole batch fails), stays of several slots come at two processes in any order (locks as they are named).
+command comes again and again (its whole batch fails), stays of several slots come at three processes in any order (locks as they are named).
 """
 
 import asyncio
@@ -39,6 +39,8 @@ FAULTS_OF = {BY_THE_SUM.name: [PARTIES], TOGETHER.name: [POISON], UNSORTED.name:
 
 POISONED = -1
 """The journey of whoever sends the poisoned command."""
+OTHERS = 2
+"""API processes beside the system's own: of two, one waits while the other has all its locks; it takes two that wait to make a circle."""
 SERVER_ERROR = 500
 BATCH_SHOWN_MAX = 256
 CROWDED_S = 0.005
@@ -59,13 +61,13 @@ class Crowds(Struct, frozen=True, kw_only=True):
 
 
 async def measure(lab: Laboratory, arm: Arm, plan: Crowds) -> None:
-    """The faults an arm is for, on one system with two API processes."""
+    """The faults an arm is for, on one system, for the lock order with three API processes."""
     lab.step(f"{arm.name}: starting the system")
     faults = FAULTS_OF.get(arm.name, [PARTIES, POISON, ORDERS])
-    deployed, second = lab.target is not None, ORDERS in faults
+    deployed, others = lab.target is not None, OTHERS if ORDERS in faults else 0
     async with (
         lab.system(arm) as system,
-        open_doors(system, second=second, deployed=deployed) as doors,
+        open_doors(system, others=others, deployed=deployed) as doors,
     ):
         for fault in faults:
             lab.step(f"{arm.name}: {fault}")
@@ -226,7 +228,7 @@ def no_deadlock(record: Record) -> Judgement:
     if counted is not None:
         witnesses = [
             Witness(
-                story="deadlock {number} of {all} between two processes that decided {batches} batches of stays",
+                story="deadlock {number} of {all} between processes that decided {batches} batches of stays",
                 facts={
                     "number": number,
                     "all": int(counted[DEADLOCK]),
@@ -254,7 +256,7 @@ def _figures(records: Sequence[Record]) -> list[Figure]:
     figures = []
     for fault, heading in (
         (PARTIES, "How large the batches were when crowds came"),
-        (ORDERS, "How large the batches were when stays came at two processes"),
+        (ORDERS, "How large the batches were when stays came at three processes"),
     ):
         ours = [r for r in records if r.trial.knobs["fault"] == fault and _batches(r)]
         drawn: list[Drawn] = []
@@ -286,7 +288,7 @@ SCENARIO = Scenario(
     number=15,
     name="what_batching_could_break",
     claim="In a batch every command is judged on its own, fails alone, and waits for nobody in a circle.",
-    fault="Crowds at the last places, a poisoned command that comes again, stays in any order at two processes.",
+    fault="Crowds at the last places, a poisoned command that comes again, stays in any order at three processes.",
     anomaly="false refusals, failed neighbours and deadlocks",
     knob="fault",
     arms=[BY_THE_SUM, TOGETHER, UNSORTED, GUARDED],

@@ -74,6 +74,59 @@ BROKEN = [
         scenario="lost_update",
         finds="VIOLATED",
     ),
+    Broken(
+        guard="the order of locks",
+        changes=[
+            (
+                "booking/schema/0009_deciding.sql",
+                "    ORDER BY s.slot_id FOR NO KEY UPDATE);",
+                "    ORDER BY random() FOR NO KEY UPDATE);",
+            )
+        ],
+        scenario="what_batching_could_break",
+        finds="between processes that decided",
+    ),
+    Broken(
+        guard="recorded_at under the lock of the log's head",
+        changes=[
+            (
+                "booking/schema/0004_recording.sql",
+                "recorded_at = greatest(head.recorded_at, clock_timestamp())",
+                "recorded_at = transaction_timestamp()",
+            )
+        ],
+        scenario="what_batching_could_break",
+        finds="was recorded at",
+    ),
+    Broken(
+        guard="a newer version only, in order and once",
+        changes=[
+            (
+                "projector/guards/__init__.py",
+                "newer_version_only: bool = True",
+                "newer_version_only: bool = False",
+            )
+        ],
+        scenario="duplicates_and_disorder",
+        finds="that drifted from the log for good",
+    ),
+    Broken(
+        guard="the watermark that Age is told by",
+        changes=[
+            (
+                "projector/api/wait.py",
+                "as_of = found.as_of if self._watermark else claimed_now(self._clock, found.as_of)",
+                "as_of = claimed_now(self._clock, found.as_of)",
+            ),
+            (
+                "projector/api/wait.py",
+                "as_of = standing.as_of if self._watermark else claimed_now(self._clock, standing.as_of)",
+                "as_of = claimed_now(self._clock, standing.as_of)",
+            ),
+        ],
+        scenario="sleeping_projector",
+        finds="asked for max-age=1 and was shown version",
+    ),
 ]
 
 
