@@ -2,7 +2,7 @@
 
 Claim: with the token of the write, a read shows the write or says that it cannot; without, it misses it as often as the view's lag outlasts the
 gap between the two, P(S > g). The lag is made wide by pausing the projector again and again, and is measured apart from the reads it is held
-against: a live stream of the same node tells when each position arrived.
+against: a live stream of the same node tells when each position arrived. Beforehand everybody has a seat of their own, new to the node.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from loadtest.figures import Dots, Figure, Line
 from loadtest.findings import Cell, Judged, Measure, Theory
 from loadtest.history import Operation
 from loadtest.laboratory import Laboratory, Recorder
+from loadtest.own_seats import OWN_SEAT, book_own_seats, judge_own_seats
 from loadtest.person import Person
 from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
@@ -60,6 +61,7 @@ async def measure(lab: Laboratory, arm: Arm, plan: Gaps) -> None:
     lab.step(f"{arm.name}: starting the system")
     settings = {"PROJECTOR_INJECTED_LAG_MS": str(plan.injected_lag_ms)}
     async with lab.system(arm, settings) as system, system.client() as client:
+        await book_own_seats(lab, system, arm, lag_ms=plan.injected_lag_ms)
         rng = lab.rng("slot")
         opened = await system.open_resource(capacities=[UNITS], rng=rng)
         slot_id = opened.slot_ids[0]
@@ -161,12 +163,15 @@ def judge(records: Sequence[Record], plan: Gaps) -> Judged:
     cells, lags_of = [], {}
     for record in records:
         arm = WITH if record.trial.arm == WITH.name else WITHOUT
+        if record.trial.knobs["gap ms"] == OWN_SEAT:
+            cells.append(judge_own_seats(record, arm))
+            continue
         lags_ms = lags_of[arm.name] = visible_after_ms(record)
         for gap in plan.gaps_ms:
             theirs = [o for o in record.operations if gap_ms(o.journey, plan) == gap]
             if any(o.op == "read_booking" for o in theirs):
                 cells.append(_cell(arm, gap, lags_ms, operations=theirs, record=record, plan=plan))
-    return Judged(cells=cells, figures=_figures(cells, lags_of))
+    return Judged(cells=cells, figures=_figures([c for c in cells if c.knob != OWN_SEAT], lags_of))
 
 
 def visible_after_ms(record: Record) -> list[float]:

@@ -2,6 +2,7 @@
 
 from told import did
 
+from loadtest.own_seats import OWN_SEAT, PASSERS_BY_FROM
 from loadtest.scenarios.read_your_booking import SCENARIO, WITH, WITHOUT, judge, visible_after_ms
 from loadtest.trial import Record, Trial
 
@@ -9,11 +10,11 @@ PLAN = SCENARIO.quick
 GAP_MS = PLAN.gaps_ms[1]
 
 
-def told(arm, *journeys, arrivals=((1, 30_000_000), (2, 250_000_000))) -> Record:
+def told(arm, *journeys, arrivals=((1, 30_000_000), (2, 250_000_000)), gap="dealt") -> Record:
     trial = Trial(
         name="r",
         arm=arm.name,
-        knobs={"gap ms": "dealt"},
+        knobs={"gap ms": gap},
         slot_ids=["hall"],
         log=None,
         began_ns=0,
@@ -68,3 +69,28 @@ def test_the_lag_counts_from_the_answer_and_is_never_negative():
         arrivals=((1, 500_000), (2, 21_000_000)),
     )
     assert visible_after_ms(record) == [0, 20]
+
+
+def of_a_seat(*looks) -> Record:
+    booked = did("book", 0, 1, by=1, position=2, version=2, booking_version=1, booking_id="b1")
+    return told(WITH, [booked], list(looks), gap=OWN_SEAT)
+
+
+def test_a_seat_shown_as_it_was_before_its_owner_booked_it_is_a_miss():
+    record = of_a_seat(did("look", 5, by=1, version=1, token_in="t"))  # noqa: S106 no secret
+    (cell,) = judge([record], PLAN).cells
+    assert (cell.knob, cell.verdict, cell.violations) == (OWN_SEAT, "invalid", 1)
+
+
+def test_a_seat_shown_as_booked_is_no_miss_and_who_passed_by_missed_nothing():
+    record = of_a_seat(
+        did("look", 2, by=PASSERS_BY_FROM + 1, version=1),
+        did("look", 5, by=1, version=2, token_in="t"),  # noqa: S106 no secret
+    )
+    (cell,) = judge([record], PLAN).cells
+    assert (cell.verdict, cell.measured("tries")) == ("valid", 1)
+
+
+def test_an_owner_who_was_told_to_come_later_has_missed_nothing_and_proved_nothing():
+    (cell,) = judge([of_a_seat(did("look", 5, by=1, status=412))], PLAN).cells
+    assert cell.verdict == "unknown"
