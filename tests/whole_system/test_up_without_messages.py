@@ -2,6 +2,7 @@
 
 from uuid import uuid4
 
+from eventually import eventually
 from running import start_up
 
 POLLING = {"PROJECTOR_SYNC": "polling", "PROJECTOR_POLL_MS": "10"}
