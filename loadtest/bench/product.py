@@ -31,6 +31,13 @@ from loadtest.system_under_test import (
 )
 
 CAPACITY = 1_000_000
+POLICY = {
+    "hold_seconds": 900,
+    "units_per_booking_max": None,
+    "units_per_customer_max": None,
+    # The largest capacity there is would be sold out within two minutes.
+    "overbooking_units": 1_000_000,
+}
 """The largest a slot may have; a bench sells some hundred thousand."""
 SLOTS_PER_REQUEST = 1000
 RATE_PER_S = 1_000_000
@@ -93,7 +100,7 @@ class Product:
             CannotRunError: the API refused.
         """
         ids = [str(uuid.uuid4()) for _ in range(count)]
-        hall = {"name": "Hall", "time_zone": "Europe/Amsterdam"}
+        hall = {"name": "Hall", "time_zone": "Europe/Amsterdam", "policy": POLICY}
         async with Client(
             self.url, connections_max=1, headers=self.headers, timeout_s=30
         ) as client:
