@@ -13,8 +13,8 @@ import rich_click as click
 
 from booking.audit.cli import audit
 from booking.edge.failures import Misconfigured
+from booking.edge.invocation import data_dir_option, environ_of, run_process
 from booking.epoch.cli import epoch
-from booking.invocation import data_dir_option, environ_of, run_process
 from booking.keys_cli import keys
 
 PARTS = ("api", "relay", "projector", "queries")

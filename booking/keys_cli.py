@@ -8,7 +8,7 @@ from uuid import UUID
 
 import rich_click as click
 
-from booking.invocation import data_dir_option, environ_of, json_option, run_process
+from booking.edge.invocation import data_dir_option, environ_of, json_option, run_process
 
 if TYPE_CHECKING:
     import asyncpg

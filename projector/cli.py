@@ -11,8 +11,8 @@ import sys
 import rich_click as click
 
 from booking.edge.failures import Misconfigured
+from booking.edge.invocation import data_dir_option, environ_of, run_process
 from projector.dead_letters.cli import dead_letters
-from projector.invocation import data_dir_option, environ_of, run_process
 from projector.rebuild.cli import rebuild
 from projector.verify.cli import verify
 

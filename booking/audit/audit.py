@@ -14,6 +14,7 @@ from booking.audit.findings import Findings, Witness
 from booking.audit.fold import Fold
 from booking.audit.rows import Comparison
 from booking.edge.failures import Misconfigured
+from booking.edge.progress import Progress
 
 EVENTS_MAX: Final = 2000
 """A page of the log: with 32 lines in each event that is 16 MB, still read in a fraction of a second."""
@@ -25,9 +26,6 @@ STATEMENT_TIMEOUT_MS: Final = 2000
 TOO_SLOW: Final = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
 LAST_ID: Final = (1 << 128) - 1
 LAST_PAIR_OF_IDS: Final = (1 << 256) - 1
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being read, how much of it is done, and how much there is, as far as is known."""
 
 
 class Report(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from typing import cast
 
 import rich_click as click
 
-from booking.invocation import data_dir_option, environ_of, json_option, run_process
+from booking.edge.invocation import data_dir_option, environ_of, json_option, run_process
 
 
 @click.command()
@@ -31,10 +31,10 @@ def audit(*, as_json: bool, data_dir: str | None) -> int:
 
         from booking.audit.audit import STATEMENT_TIMEOUT_MS, Stopped
         from booking.audit.audit import audit as run_audit
-        from booking.audit.progress import progress
         from booking.audit.report import sentences
         from booking.edge.database import open_pool
         from booking.edge.failures import Misconfigured
+        from booking.edge.progress import progress
         from booking.settings import load_settings
 
         settings = load_settings(environ_of(data_dir), needs=("database_url",))

@@ -7,7 +7,7 @@ from uuid import UUID
 import rich_click as click
 from msgspec import Struct
 
-from booking.invocation import data_dir_option, environ_of, json_option, run_process
+from booking.edge.invocation import data_dir_option, environ_of, json_option, run_process
 
 STATEMENT_TIMEOUT_MS = 2000
 

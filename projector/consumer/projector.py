@@ -11,6 +11,7 @@ from typing import Literal
 import asyncpg
 import structlog
 
+from booking.edge.progress import logged
 from booking.events.envelope import Event
 from projector.consumer.announce import announce
 from projector.consumer.apply import Poison, apply
@@ -31,7 +32,6 @@ from projector.guards.dead_letters import SuspectSlots, TooManyDeadLetters, bury
 from projector.guards.one_epoch_only import begin_epoch
 from projector.guards.unguarded import claim_now, move_checkpoint_blindly
 from projector.log_reader import begin_new_epoch, read_event_id, read_head, read_letter
-from projector.progress import logged
 from projector.rebuild.control import DoesNotAddUp
 from projector.rebuild.rebuild import NeverCaughtUp, rebuild
 from projector.rebuild.replay import LogChanged

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from projector.invocation import data_dir_option, environ_of, json_option, run_process
+from booking.edge.invocation import data_dir_option, environ_of, json_option, run_process
 
 if TYPE_CHECKING:
     from projector.dead_letters.letters import DeadLetter

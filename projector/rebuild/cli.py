@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import rich_click as click
 
-from projector.invocation import data_dir_option, environ_of, json_option, run_process
+from booking.edge.invocation import data_dir_option, environ_of, json_option, run_process
 
 if TYPE_CHECKING:
     from projector.rebuild.rebuild import Rebuilt
@@ -34,9 +34,9 @@ def rebuild(*, as_json: bool, data_dir: str | None) -> int:
         import msgspec
 
         from booking.edge.failures import Misconfigured
+        from booking.edge.progress import progress
         from projector.guards import GUARDS
         from projector.guards.dead_letters import TooManyDeadLetters
-        from projector.progress import progress
         from projector.rebuild.control import DoesNotAddUp
         from projector.rebuild.in_place import rebuild_in_place
         from projector.rebuild.rebuild import NeverCaughtUp, Rebuilt

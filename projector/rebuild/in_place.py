@@ -8,12 +8,12 @@ import time
 
 import asyncpg
 
+from booking.edge.progress import Progress, silent
 from booking.events.envelope import decode
 from projector.consumer.apply import apply
 from projector.guards.checkpoint_compare_and_set import Connection, read_checkpoint
 from projector.guards.dead_letters import SuspectSlots
 from projector.log_reader import read_head, read_payloads
-from projector.progress import Progress, silent
 from projector.projections import TABLES
 from projector.rebuild.rebuild import Rebuilt
 

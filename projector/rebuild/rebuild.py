@@ -14,10 +14,10 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
+from booking.edge.progress import Progress, silent
 from projector.guards.checkpoint_compare_and_set import Checkpoint, Connection, read_checkpoint
 from projector.guards.one_epoch_only import begin_epoch
 from projector.log_reader import LogHead, read_event_id, read_head
-from projector.progress import Progress, silent
 from projector.rebuild.control import DoesNotAddUp, differences
 from projector.rebuild.replay import LogChanged, Replay
 from projector.rebuild.shadow import index_shadow, shadow_of_mine, swap_shadow

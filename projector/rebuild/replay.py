@@ -17,6 +17,7 @@ from uuid import UUID
 import asyncpg
 
 from booking.edge.ending import end
+from booking.edge.progress import Progress
 from booking.events.envelope import Event
 from booking.events.facts import fact
 from projector.consumer.apply import OWN_FAULTS, UNWRITABLE
@@ -29,7 +30,6 @@ from projector.guards.dead_letters import (
     keep,
 )
 from projector.log_reader import event_of, read_letter, read_rows
-from projector.progress import Progress
 from projector.projections import PROJECTIONS, Changed, writes
 from projector.rebuild.control import add
 from projector.rebuild.statements import SCHEMA, in_empty_shadow, in_shadow

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from projector.invocation import data_dir_option, environ_of, json_option, run_process
+from booking.edge.invocation import data_dir_option, environ_of, json_option, run_process
 
 if TYPE_CHECKING:
     from projector.verify.verify import Report
@@ -37,8 +37,8 @@ def verify(*, repair: bool, as_json: bool, data_dir: str | None) -> int:
         import msgspec
 
         from booking.edge.failures import Misconfigured
+        from booking.edge.progress import progress
         from projector.guards.dead_letters import TooManyDeadLetters
-        from projector.progress import progress
         from projector.rebuild.replay import LogChanged
         from projector.rebuild.shadow import Overtaken, ShadowInUse
         from projector.session import session, unless_stopped

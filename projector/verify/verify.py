@@ -13,13 +13,13 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
+from booking.edge.progress import Progress, silent
 from projector.guards.checkpoint_compare_and_set import (
     Connection,
     begin_generation,
     read_checkpoint,
 )
 from projector.log_reader import read_head
-from projector.progress import Progress, silent
 from projector.projections import TABLES
 from projector.rebuild.rebuild import read_dropped
 from projector.rebuild.replay import LogChanged, Replay

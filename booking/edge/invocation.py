@@ -1,4 +1,4 @@
-"""How a command of `projector` is invoked: its environment, its process, its help's looks."""
+"""How a command is invoked, of either side: its environment, its process, its help's looks."""
 
 import asyncio
 import os
@@ -6,16 +6,19 @@ from collections.abc import Awaitable, Callable
 
 import rich_click as click
 
+click.rich_click.TEXT_PARAGRAPH_LINEBREAKS = "\n\n"
+click.rich_click.PADDING_HELPTEXT_FIRST_LINE = (0, 0, 1, 0)
+
 data_dir_option = click.option(
     "--data-dir",
     metavar="DIR",
-    help="Where a running `booking up` keeps its run.json (BOOKING_DATA_DIR, default .booking).",
+    help="Where `booking up` keeps its data and run.json (BOOKING_DATA_DIR, default .booking).",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON value, for scripts.")
 
 
 def environ_of(data_dir: str | None) -> dict[str, str]:
-    """The environment without empty variables (compose writes `${X:-}`), and the option."""
+    """Return the environment without empty variables (compose writes `${X:-}`), and the option."""
     environ = {name: value for name, value in os.environ.items() if value.strip()}
     return environ | ({"BOOKING_DATA_DIR": data_dir} if data_dir else {})
 
