@@ -134,26 +134,35 @@ async def test_the_live_projector_goes_on_before_and_after(log, stream, projecto
 
 @asynccontextmanager
 async def watching(api, resource_id):
-    """A reader that asks again and again; what it saw, as (position, units taken, slots shown)."""
+    """Readers that ask again and again; what the overview showed, as (position, units taken, slots).
+
+    The overview is always of the tables. A page may come from a node's memory, which outlives a moment
+    in which they are empty; of it every slot must add up.
+    """
     seen: list[tuple[int, int, int]] = []
     ended = asyncio.Event()
 
-    async def read() -> None:
+    async def read_overview() -> None:
+        while not ended.is_set():
+            answer = await api.get(f"/v1/resources/{resource_id}/overview")
+            assert answer.status_code in (200, 404), answer.text
+            shown = answer.json()
+            sums = shown.get("availability", {"held": 0, "confirmed": 0, "slots": 0})
+            seen.append((shown["position"], sums["held"] + sums["confirmed"], sums["slots"]))
+
+    async def read_pages() -> None:
         while not ended.is_set():
             answer = await api.get(f"/v1/availability?resource_id={resource_id}")
             assert answer.status_code == 200, answer.text
-            page = answer.json()
-            for slot in page["slots"]:
+            for slot in answer.json()["slots"]:
                 assert slot["remaining"] + slot["held"] + slot["confirmed"] == slot["capacity"]
-            taken = sum(slot["held"] + slot["confirmed"] for slot in page["slots"])
-            seen.append((page["position"], taken, len(page["slots"])))
 
-    reading = asyncio.create_task(read())
+    reading = [asyncio.create_task(read()) for read in (read_overview, read_pages)]
     try:
         yield seen
     finally:
         ended.set()
-        await reading
+        await asyncio.gather(*reading)
 
 
 async def what_readers_see(log, stream, owner, api, fold_anew) -> list[tuple[int, int, int]]:
