@@ -134,12 +134,13 @@ async def test_the_live_projector_goes_on_before_and_after(log, stream, projecto
 
 @asynccontextmanager
 async def watching(api, resource_id):
-    """Readers that ask again and again; what the overview showed, as (position, units taken, slots).
+    """Readers that ask again and again; what overviews and pages showed, as (position, units taken, slots).
 
     The overview is always of the tables. A page may come from a node's memory, which outlives a moment
     in which they are empty; of it every slot must add up.
     """
     seen: list[tuple[int, int, int]] = []
+    pages: list[tuple[int, int, int]] = []
     ended = asyncio.Event()
 
     async def read_overview() -> None:
@@ -154,18 +155,21 @@ async def watching(api, resource_id):
         while not ended.is_set():
             answer = await api.get(f"/v1/availability?resource_id={resource_id}")
             assert answer.status_code == 200, answer.text
-            for slot in answer.json()["slots"]:
+            page = answer.json()
+            for slot in page["slots"]:
                 assert slot["remaining"] + slot["held"] + slot["confirmed"] == slot["capacity"]
+            taken = sum(slot["held"] + slot["confirmed"] for slot in page["slots"])
+            pages.append((page["position"], taken, len(page["slots"])))
 
     reading = [asyncio.create_task(read()) for read in (read_overview, read_pages)]
     try:
-        yield seen
+        yield seen, pages
     finally:
         ended.set()
         await asyncio.gather(*reading)
 
 
-async def what_readers_see(log, stream, owner, api, fold_anew) -> list[tuple[int, int, int]]:
+async def what_readers_see(log, stream, owner, api, fold_anew):
     """Rebuild twice with `fold_anew` while somebody reads and others book, and never give back."""
     resource_id = await log.resource()
     slots = [await log.slot(resource_id, capacity=10_000) for _ in range(40)]
@@ -173,7 +177,7 @@ async def what_readers_see(log, stream, owner, api, fold_anew) -> list[tuple[int
         await log.hold(slots[number % 40])
     await stream.copy()
     await at_position(owner, log.position)
-    async with watching(api, resource_id) as seen:
+    async with watching(api, resource_id) as (seen, pages):
         for _ in range(2):
             await more_of(seen)
             rebuilding = asyncio.create_task(fold_anew())
@@ -182,7 +186,7 @@ async def what_readers_see(log, stream, owner, api, fold_anew) -> list[tuple[int
                 await stream.copy()
             await rebuilding
         await more_of(seen)
-    return seen
+    return seen, pages
 
 
 async def more_of(seen) -> None:
@@ -197,13 +201,13 @@ def went_back(seen) -> int:
 async def test_no_reader_sees_a_position_go_back_or_units_missing(
     log, stream, owner, api, operator
 ):
-    seen = await what_readers_see(log, stream, owner, api, lambda: rebuild(operator, owner))
-    assert went_back(seen) == 0
-    assert {shown for _, _, shown in seen} == {40}
+    for seen in await what_readers_see(log, stream, owner, api, lambda: rebuild(operator, owner)):
+        assert went_back(seen) == 0
+        assert {shown for _, _, shown in seen} == {40}
 
 
 async def test_without_a_shadow_readers_see_both(log, stream, owner, api, operator):
-    seen = await what_readers_see(
+    seen, _ = await what_readers_see(
         log, stream, owner, api, lambda: rebuild_in_place(operator, owner, batch=5)
     )
     assert went_back(seen) > 0
