@@ -63,7 +63,7 @@ async def database(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 @pytest.fixture(scope="session")
 async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[NatsServer]:
     """One NATS server for the whole session; streams in it are shared by all tests."""
-    async with NatsServer(tmp_path_factory.mktemp("nats") / "store", durable=False) as server:
+    async with NatsServer(tmp_path_factory.mktemp("nats") / "store") as server:
         yield server
 
 
@@ -76,7 +76,7 @@ async def nats_url(nats_server: NatsServer) -> str:
 @pytest.fixture
 async def fresh_nats(tmp_path: Path) -> AsyncIterator[NatsServer]:
     """A NATS server of this test only: `.url`, `.monitoring_url`, `.child`, `.stop()`."""
-    async with NatsServer(tmp_path / "nats", durable=False) as server:
+    async with NatsServer(tmp_path / "nats") as server:
         yield server
 
 

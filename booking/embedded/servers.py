@@ -83,7 +83,7 @@ class Servers:
     async def _start_nats(self) -> None:
         if not self._embed_nats:
             return
-        nats = NatsServer(self.data_dir / "nats", durable=True, inherited=[self.lease.servers])
+        nats = NatsServer(self.data_dir / "nats", inherited=[self.lease.servers])
         self.nats = await self._stack.enter_async_context(nats)
         self.urls |= {
             "BOOKING_NATS_URL": nats.url,

@@ -44,7 +44,7 @@ class Event(Struct, frozen=True, kw_only=True):
     data: Raw
 
 
-class LogRow(Struct, frozen=True, kw_only=True):
+class LogRow(Struct, frozen=True):
     """One row of the event log, as the relay and the read side select it (`LOG_COLUMNS`)."""
 
     position: int

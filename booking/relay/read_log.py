@@ -5,6 +5,7 @@ cursor` can never pass over an event that commits later. Nothing is written here
 that only by the database's own compare-and-set.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 import asyncpg
@@ -40,24 +41,44 @@ async def state_beside(log: asyncpg.Pool, tail: int) -> LogState:
     return LogState(epoch=row["epoch"], head=row["position"], event_id_at_tail=row["event_id"])
 
 
-EVENTS_AFTER = f"""
-SELECT {LOG_COLUMNS} FROM booking.event_log
-WHERE "position" > $1 ORDER BY "position" LIMIT $2
+class Head(Struct, frozen=True, kw_only=True):
+    """Where the log ended at the moment `at` (database time), or later."""
+
+    epoch: UUID
+    position: int
+    at: datetime
+
+
+# One statement in a transaction of its own: transaction_timestamp() is taken when the statement
+# arrives, the snapshot afterwards, so what committed before `at` is seen. clock_timestamp() would
+# be read after the snapshot, and claim what a commit in between has made untrue.
+AFTER = f"""
+SELECT head.epoch, head."position" AS ends_at, transaction_timestamp() AS at, event.*
+FROM booking.log_head AS head
+LEFT JOIN LATERAL (
+    SELECT {LOG_COLUMNS} FROM booking.event_log
+    WHERE "position" > $1 ORDER BY "position" LIMIT $2
+) AS event ON true
+ORDER BY event."position"
 """
 
 
-async def events_after(log: asyncpg.Pool, position: int, *, events_max: int) -> list[LogRow]:
-    """Read the events after `position`, at least the one that the head promised.
+async def read_after(
+    log: asyncpg.Pool, position: int, *, events_max: int
+) -> tuple[Head, list[LogRow]]:
+    """Read where the log ends and the events after `position`, with a moment before both.
 
     Raises:
-        HoleInTheLog: there is none, or they do not follow on `position` without a gap.
+        HoleInTheLog: they do not follow on `position` without a gap, or end before the head does.
     """
-    events = [LogRow(**row) for row in await log.fetch(EVENTS_AFTER, position, events_max)]
-    if not events or events[0].position != position + 1:
-        raise HoleInTheLog(f"The log has no event at position {position + 1}.")
-    if events[-1].position != position + len(events):
-        raise HoleInTheLog(f"The log has holes between {position} and {events[-1].position}.")
-    return events
+    rows = await log.fetch(AFTER, position, events_max)
+    epoch, ends_at, at = rows[0][:3]
+    head = Head(epoch=epoch, position=ends_at, at=at)
+    events = [LogRow(*row[3:]) for row in rows if row["position"] is not None]
+    dense = not events or events[-1].position == position + len(events)
+    if not dense or len(events) < min(events_max, ends_at - position):
+        raise HoleInTheLog(f"The log ends at {ends_at} and has holes after position {position}.")
+    return head, events
 
 
 NEW_EPOCH = "SELECT published.new_epoch($1, $2)"

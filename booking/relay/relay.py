@@ -15,9 +15,9 @@ from nats.aio.client import Client
 from booking.events.envelope import LogRow
 from booking.relay.agree import agree
 from booking.relay.compare import Finding
-from booking.relay.heartbeat import beat, read_head
-from booking.relay.publish import BATCH_MAX, publish
-from booking.relay.read_log import events_after
+from booking.relay.heartbeat import beat
+from booking.relay.publish import CHAIN_MAX, publish
+from booking.relay.read_log import read_after
 
 AGREE_EVERY_S = 2.0
 """How long a stream that was changed behind our back goes unnoticed; a look costs about 2 ms."""
@@ -79,10 +79,11 @@ class Relay:
                 position=agreement.stream.last_position,
                 until_s=self._now() + AGREE_EVERY_S,
             )
-        head = await read_head(self._log)
+        head, events = await read_after(self._log, known.position, events_max=CHAIN_MAX)
         position, heartbeat = known.position, False
         if head.epoch == known.epoch and head.position >= known.position:
-            position = await self._publish_after(known.position, head.epoch, head.position)
+            if events:
+                position = await self._append(self._nats, known.epoch, events)
             if position == known.position and self._now() >= self._heartbeat_at_s:
                 await beat(self._nats, head)
                 heartbeat = True
@@ -96,10 +97,3 @@ class Relay:
             heartbeat=heartbeat,
             healed=healed,
         )
-
-    async def _publish_after(self, position: int, epoch: UUID, head: int) -> int:
-        """Publish the next batch, if any, and return where the stream ends."""
-        if head == position:
-            return position
-        events = await events_after(self._log, position, events_max=BATCH_MAX)
-        return await self._append(self._nats, epoch, events)

@@ -51,7 +51,6 @@ def settings_of(epoch: UUID, *, first_position: int) -> StreamConfig:
         deny_delete=True,
         deny_purge=True,
         allow_direct=True,
-        allow_atomic=True,
         first_seq=first_position,
         metadata={"epoch": str(epoch)},
     )
@@ -99,7 +98,7 @@ async def recreate(jetstream: JetStreamContext, epoch: UUID, *, head: int) -> No
 
 ESSENTIAL = (
     *("subjects", "storage", "retention", "discard", "sealed", "no_ack", "subject_transform"),
-    *("allow_atomic", "allow_direct", "deny_delete", "deny_purge", "max_msgs_per_subject"),
+    *("allow_direct", "deny_delete", "deny_purge", "max_msgs_per_subject"),
 )
 """Without these as made the promise cannot be kept. Limits and replicas are the operator's."""
 

@@ -12,7 +12,7 @@ from log_and_stream import epoch_of, relay_everything, write_events
 from booking.events.messages import Heartbeat
 from booking.events.subjects import LOG_HEAD
 from booking.relay import relay as relay_module
-from booking.relay.heartbeat import read_head
+from booking.relay.read_log import read_after
 
 BUSY_FOR_S = 1.5
 
@@ -83,7 +83,8 @@ async def test_a_heartbeat_never_claims_too_much(database, database_url):
         writers = [asyncio.create_task(write(pool)) for _ in range(4)]
         deadline = asyncio.get_running_loop().time() + BUSY_FOR_S
         while asyncio.get_running_loop().time() < deadline:
-            heads.append(await read_head(pool))
+            head, _ = await read_after(pool, 0, events_max=1)
+            heads.append(head)
         stop.set()
         await asyncio.gather(*writers)
 
@@ -99,7 +100,7 @@ async def test_a_heartbeat_never_claims_too_much(database, database_url):
 
 
 async def test_a_busy_relay_has_no_time_for_heartbeats(database, relay, heartbeats, monkeypatch):
-    monkeypatch.setattr(relay_module, "BATCH_MAX", 5)
+    monkeypatch.setattr(relay_module, "CHAIN_MAX", 5)
     await write_events(database, 12)
 
     rounds = await relay_everything(relay)

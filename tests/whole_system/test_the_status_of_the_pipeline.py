@@ -35,7 +35,7 @@ async def told(up: Up) -> dict:
 @pytest.fixture(scope="module")
 async def nats_elsewhere(tmp_path_factory):
     """A NATS server that is not ours: `booking up` is told its address."""
-    async with NatsServer(tmp_path_factory.mktemp("nats") / "store", durable=False) as server:
+    async with NatsServer(tmp_path_factory.mktemp("nats") / "store") as server:
         yield server
 
 
