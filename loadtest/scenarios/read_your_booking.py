@@ -204,12 +204,13 @@ def _cell(
     looked_ns = {
         o.journey: o.invoke_ns if o.token_in else (o.invoke_ns + o.return_ns) / 2 for o in reads
     }
-    really_ms = fmean((at_ns - answered[who]) / 1e6 for who, at_ns in looked_ns.items())
+    gaps_ms = [(at_ns - answered[who]) / 1e6 for who, at_ns in looked_ns.items()]
+    really_ms = fmean(gaps_ms)
     missed = 100 * judgement.violations / max(1, judgement.opportunities)
     waited_ms = fmean(o.wait_ms or 0.0 for o in reads)
     theory = None
     if lags_ms and arm is WITHOUT:
-        expected = 100 * miss_share(lags_ms, really_ms)
+        expected = 100 * miss_share(lags_ms, gaps_ms)
         theory = Theory(of="missed %", formula="P(S > g)", expected=expected, band=BAND_PERCENT)
     elif lags_ms:
         expected = extra_wait_ms(lags_ms, really_ms)

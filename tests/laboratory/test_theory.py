@@ -91,10 +91,16 @@ def test_who_reads_after_a_gap_misses_the_write_as_often_as_the_lag_is_longer(ga
     lags_ms = [rng.lognormvariate(3, 0.8) for _ in range(4000)]
     tries = [rng.choice(lags_ms) for _ in range(4000)]
     missed = sum(lag > gap_ms for lag in tries) / len(tries)
-    expected = miss_share(lags_ms, gap_ms)
+    expected = miss_share(lags_ms, [gap_ms])
     assert abs(missed - expected) <= share_band(expected, len(tries)) * 1.5
     waited_ms = sum(max(0, lag - gap_ms) for lag in tries) / len(tries)
     assert waited_ms == pytest.approx(extra_wait_ms(lags_ms, gap_ms), rel=0.15, abs=0.3)
+
+
+def test_where_lags_are_alike_the_share_is_that_of_the_gaps_really_left_not_of_their_mean():
+    lags_ms, gaps_ms = [50.0] * 1000, [49.0, 49.0, 49.0, 56.0]
+    assert miss_share(lags_ms, gaps_ms) == 0.75
+    assert miss_share(lags_ms, [sum(gaps_ms) / 4]) == 0
 
 
 @pytest.mark.parametrize("rate_per_s", [500, 2000, 6000])
