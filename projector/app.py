@@ -24,17 +24,18 @@ from projector.api import activity, bookings, histories, inventory, operations
 from projector.api.answers import Tokens
 from projector.api.live import Live, allowed_streams
 from projector.api.live import routes as live_routes
+from projector.api.live_metrics import LiveMetrics
 from projector.api.log_heads import LogHeads
 from projector.api.one_slot import OneSlot, OneSlotOfTheWriteTables
 from projector.api.problems import PROBLEMS
 from projector.api.wait import Reader
 from projector.api.window import Window
-from projector.calendars import Calendars
 from projector.guards import GUARDS, THE_PRODUCTS, refuse_unknown
 from projector.log_reader import read_api_keys, read_token_secret
 from projector.queries.write_tables import WriteTables
-from projector.query_node import open_query_node
-from projector.replica_metrics import ReplicaMetrics
+from projector.replica.calendars import Calendars
+from projector.replica.metrics import ReplicaMetrics
+from projector.replica.node import open_query_node
 from projector.settings import NAMES, Settings, load_settings
 from projector.start import (
     choose_guard,
@@ -155,7 +156,8 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
         )
         window = Window(reader, clock)
         live = Live(reader, follower, node.slots, read_model, streams_max=allowed_streams())
-        reader.metrics.registry.register(ReplicaMetrics(node, live))
+        reader.metrics.registry.register(ReplicaMetrics(node))
+        reader.metrics.registry.register(LiveMetrics(live))
         head = await heads.after_now()
 
         async def missing() -> list[str]:

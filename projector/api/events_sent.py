@@ -7,7 +7,8 @@ import msgspec
 
 from booking.events.tokens import Token
 from projector.api.answers import Tokens
-from projector.replica import Standing, Told
+from projector.queries.standing import Standing
+from projector.replica.memory import Told
 
 RETRY = b"retry: 1000\n"
 """A line of the first event: how long a browser waits before it connects again, in ms."""

@@ -24,12 +24,13 @@ from projector.api.documents import (
     of_one,
 )
 from projector.api.one_slot import OneSlot, OneSlotOfTheWriteTables
+from projector.api.page_of_slots import page_of_slots
 from projector.api.window import Limit, Window
-from projector.calendars import Calendars, page_of_slots
 from projector.queries.find_days import find_days
 from projector.queries.find_resources import find_resources
 from projector.queries.get_resource import get_resource
-from projector.resource_calendar import PageSlot
+from projector.replica.calendars import Calendars
+from projector.replica.resource_calendar import PageSlot
 
 OF_RESOURCES = ("inventory:write", "read", "operate")
 OF_SLOTS = ("inventory:write", "bookings:write", "bookings:own", "read", "operate")

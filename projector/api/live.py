@@ -23,12 +23,12 @@ from projector.api.events_sent import EventsSent
 from projector.api.inventory import OF_SLOTS
 from projector.api.sse import Followed, LiveStream, StreamCounts
 from projector.api.wait import Reader
-from projector.follower import Follower
 from projector.queries.found import Found
 from projector.queries.slots_to_stream import slots_of_resource
 from projector.queries.together import Together
-from projector.replica import open_json
-from projector.replicated_slots import ReplicatedSlots, lanes
+from projector.replica.follower import Follower
+from projector.replica.memory import open_json
+from projector.replica.slots import ReplicatedSlots, lanes
 
 STREAMS_MAX = 12_000
 """Per process; each holds a socket and the newest states a slow client has not read."""

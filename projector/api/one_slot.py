@@ -16,9 +16,9 @@ from projector.api.answers import CACHE_CONTROL, VARY
 from projector.api.conditions import NOTHING_ASKED, read_conditions
 from projector.api.wait import Reader
 from projector.api.window import Window
+from projector.queries.standing import Standing
 from projector.queries.write_tables import WriteTables
-from projector.replica import Standing
-from projector.replicated_slots import ReplicatedSlots
+from projector.replica.slots import ReplicatedSlots
 
 _encode = msgspec.json.Encoder().encode
 

@@ -19,9 +19,9 @@ from booking.edge.one_write import CUT_OFF
 from booking.events.tokens import Token
 from projector.api.events_sent import RETRY, EventsSent
 from projector.api.wait import UNREACHABLE
-from projector.follower import Follower
 from projector.queries.found import Found
-from projector.replica import Told
+from projector.replica.follower import Follower
+from projector.replica.memory import Told
 
 TICK_S = 1.0
 """How often a client is told as_of; three missed ones mean that it is cut off."""

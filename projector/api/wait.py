@@ -23,10 +23,11 @@ from projector.api.conditions import Conditions
 from projector.api.judgement import MAY_BE_MET_LATER, refusal, why_unmet
 from projector.api.log_heads import LogHeads
 from projector.api.metrics import ReadMetrics
-from projector.follower import Follower, Standing
 from projector.guards.unguarded import claimed_now
 from projector.queries.found import Found
+from projector.queries.standing import Standing
 from projector.queries.write_tables import NotInTheWriteTables
+from projector.replica.follower import Follower
 
 T = TypeVar("T")
 Query = Callable[[], Awaitable[Found[T]]]

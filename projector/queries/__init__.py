@@ -7,5 +7,5 @@
 * `report_query_node`, `report_projector` - the rows in which they say so
 
 Every answer comes from one statement that also returns the checkpoint, so its rows, its position
-and its as_of are of one snapshot (`found`). What is asked most is asked together (`together`).
+and its as_of are of one snapshot (`found`, `standing`). What is asked most is asked together (`together`).
 """

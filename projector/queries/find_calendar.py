@@ -9,7 +9,7 @@ from msgspec import Struct
 from booking.events.messages import SlotState
 from projector.queries.find_availability import SLOT_IS_SUSPECT, SLOT_MISSING
 from projector.queries.found import columns, fill
-from projector.replica import Standing
+from projector.queries.standing import Standing
 
 _CHECKPOINT_WIDTH = 5
 _STATE_WIDTH = len(SlotState.__struct_fields__)

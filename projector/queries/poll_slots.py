@@ -7,7 +7,7 @@ import asyncpg
 
 from booking.events.messages import SlotState
 from projector.queries.found import columns, fill
-from projector.replica import Standing
+from projector.queries.standing import Standing
 
 _WHOLE_SLOT = columns(SlotState, "n")
 _CHECKPOINT_WIDTH = 5

@@ -131,7 +131,7 @@ BROKEN = [
         guard="merging what is heard into what is read",
         changes=[
             (
-                "projector/replica_rules.py",
+                "projector/replica/rules.py",
                 "merge_changes: bool = True",
                 "merge_changes: bool = False",
             )

@@ -7,9 +7,9 @@ import pytest
 from eventually import eventually
 from test_reads import seen
 
-from projector import calendars
 from projector.api import wait
 from projector.api.metrics import ReadMetrics
+from projector.replica import calendars
 
 
 @pytest.fixture

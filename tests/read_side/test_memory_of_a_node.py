@@ -17,7 +17,8 @@ from a_node import a_node
 from eventually import eventually
 
 from booking.events.messages import SlotState
-from projector.replica import Replica, Standing, Told
+from projector.queries.standing import Standing
+from projector.replica.memory import Replica, Told
 
 BYTES_PER_SLOT_MAX = 700
 KILOBYTES_PER_STREAM_MAX = 24

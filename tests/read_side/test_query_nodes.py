@@ -20,13 +20,13 @@ from prometheus_client import generate_latest
 from booking.edge import database
 from booking.embedded.child import Child
 from projector.consumer.due import Due
-from projector.follower import Follower
 from projector.guards.checkpoint_compare_and_set import read_checkpoint
 from projector.guards.one_epoch_only import begin_epoch
-from projector.replica import Replica
-from projector.replica_poll import SlotPoll
-from projector.resource_calendar import Calendar
-from projector.watchers import Watchers
+from projector.replica.follower import Follower
+from projector.replica.memory import Replica
+from projector.replica.poll import SlotPoll
+from projector.replica.resource_calendar import Calendar
+from projector.replica.watchers import Watchers
 
 
 class Servers(NamedTuple):

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from booking.events.messages import SlotState
-from projector.replica import Replica, Rules, Standing, Told
+from projector.queries.standing import Standing
+from projector.replica.memory import Replica, Told
+from projector.replica.rules import Rules
 
 EPOCH, RESOURCE = uuid4(), uuid4()
 BEGIN = datetime(2030, 1, 1, tzinfo=UTC)

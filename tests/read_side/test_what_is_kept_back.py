@@ -6,9 +6,10 @@ from uuid import uuid4
 from eventually import eventually
 
 from projector.consumer.due import Due
-from projector.follower import KEPT_BACK_MAX, Follower, News
-from projector.replica import Replica, Standing
-from projector.watchers import Watchers
+from projector.queries.standing import Standing
+from projector.replica.follower import KEPT_BACK_MAX, Follower, News
+from projector.replica.memory import Replica
+from projector.replica.watchers import Watchers
 
 LAG = timedelta(seconds=5)
 EPOCH = uuid4()

@@ -12,9 +12,9 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from projector.follower import Follower, News
 from projector.queries.poll_slots import poll_slots
-from projector.replica import Told
+from projector.replica.follower import Follower, News
+from projector.replica.memory import Told
 
 POLLED_SLOTS_MAX = 2_000
 """Every round asks for all of them; so many take a few milliseconds."""

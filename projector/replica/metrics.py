@@ -1,4 +1,4 @@
-"""What Prometheus learns about a query node's memory, its ear and its streams.
+"""What Prometheus learns about a query node's memory and its ear.
 
 The numbers are plain integers where they are counted; they become metric families when scraped.
 """
@@ -8,20 +8,18 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from projector.api.live import Live
-from projector.query_node import QueryNode
+from projector.replica.node import QueryNode
 
 
 class ReplicaMetrics(Collector):
     """The metrics of one query node."""
 
-    def __init__(self, node: QueryNode, live: Live) -> None:
+    def __init__(self, node: QueryNode) -> None:
         self._node = node
-        self._live = live
 
     def collect(self) -> Iterable[Metric]:
         """What a scrape shows."""
-        node, live = self._node, self._live
+        node = self._node
         replica, standing = node.replica, node.follower.standing
         yield _counter("replica_hits", "Slots answered from memory.", replica.hits)
         yield _counter("replica_misses", "Slots asked for that were not held.", replica.misses)
@@ -41,15 +39,6 @@ class ReplicaMetrics(Collector):
             yield _counter("feed_messages", "Messages of the change feed.", node.feed.messages)
             yield _counter("feed_silences", "Times that the feed fell silent.", node.feed.silences)
         yield _counter("polls", "Times that the tables were asked for changes.", node.poll.polls)
-        yield _gauge("streams_open", "Live streams.", len(live))
-        yield _counter(
-            "streams_conflated",
-            "States of a slot that a newer one replaced before they were sent.",
-            live.counts.conflated,
-        )
-        yield _counter(
-            "streams_stalled", "Streams closed because nothing was taken.", live.counts.stalled
-        )
         if standing is not None:
             yield _gauge("position", "The last position applied.", standing.position)
             yield _gauge(

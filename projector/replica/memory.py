@@ -7,7 +7,6 @@ missed. It knows no clock, no database and no network; who drives it says what w
 
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Literal, Self
 from uuid import UUID
 
@@ -15,9 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from booking.events.messages import SlotState
-from projector.replica_rules import Rules
-
-__all__ = ["Fill", "Held", "Poll", "Replica", "Rules", "Standing", "Told", "open_json"]
+from projector.queries.standing import Standing
+from projector.replica.rules import Rules
 
 SLOTS_MAX = 250_000
 """At 0.55 kB each some 140 MB; the one not read for longest goes first."""
@@ -25,15 +23,6 @@ FREED_MAX = 2_000
 """Slots; about a millisecond of work."""
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Standing(Struct, frozen=True, kw_only=True, gc=False):
-    """Where the read model stands, as last heard."""
-
-    epoch: UUID
-    generation: int
-    position: int
-    as_of: datetime
 
 
 class Told:

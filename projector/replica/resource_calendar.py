@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from booking.events.messages import SlotState
 from projector.queries.find_calendar import CalendarRead
-from projector.replica import Standing, Told
+from projector.queries.standing import Standing
+from projector.replica.memory import Told
 
 _NOWHERE = UUID(int=0)
 

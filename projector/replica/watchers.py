@@ -8,7 +8,7 @@ from itertools import count
 from typing import Protocol
 from uuid import UUID
 
-from projector.replica import Told
+from projector.replica.memory import Told
 
 
 class Watcher(Protocol):

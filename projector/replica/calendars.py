@@ -11,22 +11,17 @@ from datetime import datetime
 from uuid import UUID
 
 import asyncpg
-from msgspec import json
 
-from projector.api.metrics import ReadMetrics
-from projector.follower import Follower
-from projector.queries.find_availability import find_availability
 from projector.queries.find_calendar import find_calendar
 from projector.queries.found import Found
-from projector.resource_calendar import Calendar, PageSlot
+from projector.replica.follower import Follower
+from projector.replica.resource_calendar import Calendar, PageSlot
 
 SLOTS_OF_ONE_MAX = 10_000
 """A resource with more is read from the tables, page by page."""
 SLOTS_MAX = 100_000
 """Of all calendars; about 1 kB each (docs/operations.md). The one not read for longest goes first."""
 READ_AGAIN_MAX = 3
-
-_encode = json.Encoder().encode
 
 
 class Calendars:
@@ -166,52 +161,3 @@ class Calendars:
         calendar = self._held.pop(resource_id)
         self._slots -= 1 + len(calendar)
         self._follower.watchers.remove(calendar)
-
-
-async def page_of_slots(
-    calendars: Calendars | None,
-    read_model: asyncpg.Pool,
-    metrics: ReadMetrics,
-    *,
-    resource_id: UUID,
-    starts_from: datetime,
-    starts_before: datetime,
-    units: int | None,
-    after: tuple[datetime, UUID] | None,
-    limit: int,
-) -> Found[list[PageSlot]]:
-    """A page of slots: from the calendar where one is held or can be, else from the tables."""
-    if calendars is not None:
-        held = await calendars.find(
-            resource_id=resource_id,
-            starts_from=starts_from,
-            starts_before=starts_before,
-            units=units,
-            after=after,
-            limit=limit,
-        )
-        if held is not None:
-            metrics.pages_from_memory.inc()
-            return held
-    metrics.pages_from_tables.inc()
-    found = await find_availability(
-        read_model,
-        resource_id=resource_id,
-        starts_from=starts_from,
-        starts_before=starts_before,
-        units=units,
-        after=after,
-        limit=limit,
-    )
-    slots = [
-        PageSlot(starts_at=slot.starts_at, slot_id=slot.slot_id, json=_encode(slot))
-        for slot in found.value
-    ]
-    return Found(
-        epoch=found.epoch,
-        position=found.position,
-        as_of=found.as_of,
-        rebuilding=found.rebuilding,
-        suspect=found.suspect,
-        value=slots,
-    )

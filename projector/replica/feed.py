@@ -16,9 +16,10 @@ from nats.aio.msg import Msg
 
 from booking.events.messages import Changes
 from booking.events.subjects import AVAILABILITY_CHANGES
-from projector.follower import Follower, News
 from projector.nats_connection import connect
-from projector.replica import Standing, Told
+from projector.queries.standing import Standing
+from projector.replica.follower import Follower, News
+from projector.replica.memory import Told
 
 SILENT_S = 0.5
 """Five empty messages missed."""

@@ -14,10 +14,9 @@ from itertools import count
 from msgspec import Struct
 
 from projector.consumer.due import Due
-from projector.replica import Poll, Replica, Standing, Told
-from projector.watchers import Watchers
-
-__all__ = ["Follower", "News", "Standing"]
+from projector.queries.standing import Standing
+from projector.replica.memory import Poll, Replica, Told
+from projector.replica.watchers import Watchers
 
 GIVEN_UP_MAX = 1000
 """Waiters whose time was up stay in the queue until so many have gathered."""

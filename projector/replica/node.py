@@ -15,15 +15,16 @@ from booking.edge.database import DatabaseClock
 from booking.edge.ending import end
 from projector.consumer.due import Due
 from projector.consumer.report import REPORT_S
-from projector.follower import Follower
 from projector.guards import GUARDS
 from projector.queries.report_query_node import leave, report_query_node
-from projector.replica import SLOTS_MAX, Replica, Rules
-from projector.replica_feed import ChangeFeed
-from projector.replica_poll import POLLED_SLOTS_MAX, SlotPoll
-from projector.replicated_slots import ReplicatedSlots
+from projector.replica.feed import ChangeFeed
+from projector.replica.follower import Follower
+from projector.replica.memory import SLOTS_MAX, Replica
+from projector.replica.poll import POLLED_SLOTS_MAX, SlotPoll
+from projector.replica.rules import Rules
+from projector.replica.slots import ReplicatedSlots
+from projector.replica.watchers import Watchers
 from projector.settings import Settings
-from projector.watchers import Watchers
 
 POLL_IN_SILENCE_S = 0.05
 """How often the tables are asked while the feed says nothing."""

@@ -14,8 +14,9 @@ import msgspec
 from projector.consumer.due import Due
 from projector.queries.found import Found
 from projector.queries.get_slot import SlotsFound, SlotView, get_slots
+from projector.queries.standing import Standing
 from projector.queries.together import LANES, Together
-from projector.replica import Held, Replica, Standing, Told, open_json
+from projector.replica.memory import Held, Replica, Told, open_json
 
 LANES_OF_A_LATE_NODE = 64
 """With an injected lag a statement's answer is kept back, and its lane with it."""
