@@ -19,7 +19,7 @@ from projector.replica.memory import Poll, Replica, Told
 from projector.replica.watchers import Watchers
 
 GIVEN_UP_MAX = 1000
-"""Waiters whose time was up stay in the queue until so many have gathered."""
+"""Waiters whose time was up, or who have gone, stay in the queue until so many have gathered."""
 KEPT_BACK_MAX = 50_000
 """Messages; ten a second of an idle read model, some hundreds of a busy one."""
 
@@ -74,20 +74,25 @@ class Follower:
             return True
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (position, next(self._order), future))
-        if await _within(future, timeout_s):
-            return True
-        self._given_up += 1
-        if self._given_up > GIVEN_UP_MAX:
-            self._waiting = [entry for entry in self._waiting if not entry[2].done()]
-            heapq.heapify(self._waiting)
-            self._given_up = 0
-        return False
+        try:
+            return await _within(future, timeout_s)
+        finally:
+            if future.cancelled():  # the time was up, or whoever asked has gone
+                self._clear_away_who_gave_up()
 
     async def moved(self, *, timeout_s: float) -> bool:
         """Wait until position or as_of moves; False when the time was up first."""
         if self._next_move is None:
             self._next_move = asyncio.get_running_loop().create_future()
         return await _within(asyncio.shield(self._next_move), timeout_s)
+
+    def _clear_away_who_gave_up(self) -> None:
+        """Count one more of them; only now and then look through the queue for all."""
+        self._given_up += 1
+        if self._given_up > GIVEN_UP_MAX:
+            self._waiting = [entry for entry in self._waiting if not entry[2].done()]
+            heapq.heapify(self._waiting)
+            self._given_up = 0
 
     def _wake_when_due(self) -> None:
         wait_s = self.due.wait_s(self._kept_back[0].now.as_of)
