@@ -16,14 +16,14 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from loadtest.asked import RUN, Asked, environment, read_asked
+from loadtest.evidence.trial import PLAN, TRIALS, Knob, read_records
+from loadtest.experiment.asked import RUN, Asked, environment, read_asked
+from loadtest.experiment.findings import Cell, Findings, ScenarioFindings
+from loadtest.experiment.laboratory import Laboratory, Target
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.failures import CannotRunError
-from loadtest.findings import Cell, Findings, ScenarioFindings
-from loadtest.laboratory import Laboratory, Target
-from loadtest.scenario import Arm, Scenario
 from loadtest.scenarios import SCENARIOS
 from loadtest.soak import SOAK
-from loadtest.trial import PLAN, TRIALS, Knob, read_records
 
 FACTS = "scenario.json"
 

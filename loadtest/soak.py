@@ -22,15 +22,15 @@ from loadtest.checkers.real_time_order import real_time_order
 from loadtest.checkers.writes_follow_reads import writes_follow_reads
 from loadtest.driver import open_loop, poisson, ramp
 from loadtest.driver.percentile import percentile
-from loadtest.figures import Figure, Kind, Line, thinned
-from loadtest.findings import Cell, Judged, Measure
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.memory import sample_memory, slope_per_hour
-from loadtest.scenario import Arm, Scenario
+from loadtest.evidence.trial import Record
+from loadtest.experiment.figures import Figure, Kind, Line, thinned
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
+from loadtest.instruments.memory import sample_memory, slope_per_hour
 from loadtest.system import System
-from loadtest.trial import Record
 from loadtest.verdict import Fact, Judgement, Witness, judged
-from loadtest.visitors import Habits, Visitors
+from loadtest.workloads.visitors import Habits, Visitors
 
 CHECKERS = (
     integrity,

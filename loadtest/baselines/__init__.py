@@ -1,1 +1,1 @@
-"""What the product is compared with: pgbench's frozen scripts, and a plain application of the same framework."""
+"""What the product is compared with: pgbench's frozen scripts (`book*.sql`), and a plain application of the same framework."""

@@ -1,7 +1,10 @@
 """How fast, against what: the product and its yardsticks in one run, on one machine, taking turns.
 
 Absolute figures of a small shared machine mean little, so every claim about speed is a ratio of two things measured seconds apart, several
-times in alternation. One measurement is one file, named after what it measures; `menu` lists them. What they share: `arm` (what takes turns),
-`product`, `plain` and `pgbench` (what there is to compare), `requests` (what is sent), `processes` (whose CPU it was), `figures` (medians and the
-judgement, pure), `run` (all of it in one run), `words` (what a person reads).
+times in alternation. One measurement is one file, named after what it measures; `menu` lists them. What they share:
+
+* `plan` - how long, and how much of it; `run` - all of it in one run; `arm` - what takes turns
+* `product`, `plain`, `pgbench` - what there is to compare; `seed` - a long log, made for real
+* `age`, `stream`, `visibility` - what readers see meanwhile; `disk` - what it costs here to make a write last
+* `figures` - medians and the judgement, pure; `words`, `page` - what a person reads, on a terminal and in a browser
 """

@@ -7,7 +7,7 @@ from math import inf
 
 from loadtest.bench.product import Product
 from loadtest.driver import Client
-from loadtest.inventory import timing_ms
+from loadtest.system.inventory import timing_ms
 
 LOOK_EVERY_S = 0.02
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from loadtest.bench.figures import Turn
-from loadtest.cpu_used import Used, per_answer_us
 from loadtest.driver import NextRequest, RequestWriter, closed_loop
+from loadtest.instruments.cpu_used import Used, per_answer_us
 
 Say = Callable[[str], None]
 

@@ -11,8 +11,8 @@ from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, in_production, in_the_laboratory
 from loadtest.driver import Client
-from loadtest.inventory import at_rest
-from loadtest.many_bookings import one_unit_each
+from loadtest.system.inventory import at_rest
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "A calendar page of 100 slots comes from the read model several times as fast as from the write tables"
 ABOUT_S = 70

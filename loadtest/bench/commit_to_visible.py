@@ -17,11 +17,11 @@ from loadtest.bench.figures import Measured, Turn, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, in_production
 from loadtest.bench.visibility import P50, P99, Watch
-from loadtest.cpu_used import per_answer_us
 from loadtest.driver import Answer, NextRequest, poisson
 from loadtest.driver.percentile import percentile
 from loadtest.driver.volley import volley
-from loadtest.many_bookings import one_unit_each
+from loadtest.instruments.cpu_used import per_answer_us
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "A committed booking is visible to readers within milliseconds"
 ABOUT_S = 110

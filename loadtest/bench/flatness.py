@@ -9,7 +9,7 @@ from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, in_production
 from loadtest.bench.seed import audit, seed, slot_ids
-from loadtest.many_bookings import one_unit_each
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "Rate and latency do not depend on how many slots and events there are"
 ABOUT_S = 600

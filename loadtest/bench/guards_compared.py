@@ -12,9 +12,9 @@ from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import CAPACITY, Product, in_the_laboratory
 from loadtest.driver import Client
-from loadtest.inventory import at_rest
-from loadtest.many_bookings import one_unit_each
-from loadtest.ten_guards import GUARDS, OVERSELLING, PRODUCTS, VIEWING
+from loadtest.system.inventory import at_rest
+from loadtest.system.ten_guards import GUARDS, OVERSELLING, PRODUCTS, VIEWING
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "What each way to guard the last place costs"
 ABOUT_S = 150

@@ -10,7 +10,7 @@ from loadtest.bench.pgbench import yardstick_beside
 from loadtest.bench.plain import plain_litestar
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import in_production, in_the_laboratory
-from loadtest.many_bookings import one_unit_each
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "One hot slot through HTTP sells faster than one transaction per booking ever can"
 ABOUT_S = 105

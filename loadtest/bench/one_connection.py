@@ -4,7 +4,7 @@ from loadtest.bench.arm import take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import in_production, in_the_laboratory
-from loadtest.many_bookings import one_unit_each
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "A single client waits hardly longer for a batch of one than for a transaction of its own"
 ABOUT_S = 45

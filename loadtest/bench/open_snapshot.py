@@ -15,8 +15,8 @@ from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, in_production
 from loadtest.failures import CannotRunError
-from loadtest.many_bookings import one_unit_each
-from loadtest.postgres_programs import PATIENCE_S, PLAIN
+from loadtest.instruments.postgres_programs import PATIENCE_S, PLAIN
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "A snapshot that somebody holds open does not slow the hot slot"
 ABOUT_S = 110

@@ -15,9 +15,9 @@ from msgspec import structs
 from loadtest.bench.arm import Say
 from loadtest.bench.figures import Turn
 from loadtest.bench.product import Product
-from loadtest.cpu_used import GENERATOR, Used, per_answer_us
 from loadtest.failures import CannotRunError
-from loadtest.postgres_programs import PATIENCE_S, PLAIN, query, run
+from loadtest.instruments.cpu_used import GENERATOR, Used, per_answer_us
+from loadtest.instruments.postgres_programs import PATIENCE_S, PLAIN, query, run
 
 BASELINES = Path(__file__).parents[1] / "baselines"
 SCHEMA = BASELINES / "book_schema.sql"

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import AsyncIterator
 
 from loadtest.bench.arm import HttpArm, same
-from loadtest.cpu_used import used_by
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
-from loadtest.many_bookings import one_unit_each
+from loadtest.instruments.cpu_used import used_by
+from loadtest.workloads.many_bookings import one_unit_each
 
 MODULE = "loadtest.baselines.plain_litestar"
 READY_DEADLINE_S = 20.0

@@ -18,11 +18,11 @@ import msgspec
 from msgspec import Struct
 
 from loadtest.bench.arm import HttpArm
-from loadtest.cpu_used import used_by
 from loadtest.driver import Client, NextRequest
 from loadtest.failures import CannotRunError
-from loadtest.postgres_programs import query
-from loadtest.system_under_test import (
+from loadtest.instruments.cpu_used import used_by
+from loadtest.instruments.postgres_programs import query
+from loadtest.system.booking_up import (
     RUN_FILE,
     RunFile,
     booking_up,

@@ -16,9 +16,9 @@ from loadtest.bench.figures import Measured, Turn, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product, command, in_production
 from loadtest.bench.seed import STANDS, seed, slot_ids
-from loadtest.cpu_used import per_answer_us
 from loadtest.driver import Client
-from loadtest.inventory import at_rest
+from loadtest.instruments.cpu_used import per_answer_us
+from loadtest.system.inventory import at_rest
 
 CLAIM = "The read model is rebuilt from the log at 30,000 events a second, while readers read"
 ABOUT_S = 90

@@ -17,11 +17,11 @@ from msgspec import structs
 from loadtest.bench.disk import fdatasync_p50_ms
 from loadtest.bench.figures import Machine, Measured, Report, as_written
 from loadtest.bench.menu import MEASUREMENTS
+from loadtest.bench.page import page
 from loadtest.bench.plan import Bench, Plan
 from loadtest.bench.words import measured_in_words, summary
 from loadtest.driver.percentile import percentile
 from loadtest.failures import CannotRunError
-from loadtest.reports.bench import page
 from loadtest.verdict import HOLDS, INTERRUPTED, VIOLATED
 
 RESULT, PAGE = "bench.json", "bench.html"

@@ -8,7 +8,7 @@ import asyncio
 
 from loadtest.bench.arm import Say
 from loadtest.bench.product import Product, command
-from loadtest.postgres_programs import query
+from loadtest.instruments.postgres_programs import query
 
 BATCH = 256
 SLOTS_PER_CALL = 1000

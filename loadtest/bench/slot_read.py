@@ -6,7 +6,7 @@ from loadtest.bench.plain import plain_litestar
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import in_production
 from loadtest.driver import Client
-from loadtest.inventory import at_rest
+from loadtest.system.inventory import at_rest
 
 CLAIM = "GET of a slot is answered from memory, with its age, about as fast as a plain route"
 ABOUT_S = 45

@@ -8,7 +8,7 @@ from loadtest.bench.arm import take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import in_production
-from loadtest.many_bookings import one_unit_each, stays
+from loadtest.workloads.many_bookings import one_unit_each, stays
 
 CLAIM = "Stays of seven nights sell without a deadlock, at 0.4 of the hot slot's rate per booking"
 ABOUT_S = 45

@@ -5,7 +5,7 @@ from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.pgbench import MANY_ROWS, yardstick_beside
 from loadtest.bench.plan import Bench
 from loadtest.bench.product import in_production
-from loadtest.many_bookings import one_unit_each
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "Bookings spread over 10,000 slots sell about as fast as those of one hot slot"
 ABOUT_S = 70

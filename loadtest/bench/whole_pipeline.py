@@ -14,8 +14,8 @@ from loadtest.bench.plan import Bench
 from loadtest.bench.product import in_production
 from loadtest.driver import Client
 from loadtest.driver.percentile import percentile
-from loadtest.inventory import at_rest
-from loadtest.many_bookings import one_unit_each
+from loadtest.system.inventory import at_rest
+from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "The whole pipeline sells a hot slot for a minute, and readers are never far behind"
 ABOUT_S = 105

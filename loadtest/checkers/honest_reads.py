@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from loadtest.ground_truth import Truth
+from loadtest.evidence.ground_truth import Truth
 from loadtest.history import LoggedEvent, Operation
 from loadtest.verdict import Fact, Judgement, Witness, judged
 

@@ -6,7 +6,7 @@ away from units that were there (a false sold-out).
 
 from collections.abc import Iterator, Sequence
 
-from loadtest.ground_truth import Truth
+from loadtest.evidence.ground_truth import Truth
 from loadtest.history import LoggedEvent, Operation
 from loadtest.verdict import Fact, Judgement, Witness, judged
 

@@ -9,7 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from loadtest.ground_truth import Truth
+from loadtest.evidence.ground_truth import Truth
 from loadtest.history import LoggedEvent, Operation
 from loadtest.verdict import Judgement, Witness, judged
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from loadtest.ground_truth import Truth
+from loadtest.evidence.ground_truth import Truth
 from loadtest.history import FinalSlot, LoggedEvent
 from loadtest.verdict import Fact, Judgement, Witness, judged
 

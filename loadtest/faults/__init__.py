@@ -4,7 +4,7 @@
 * `tcp_proxy` - slow answers, lost answers, cut connections
 * `nats_proxy` - events twice, events out of order
 
-Killing and starting again is `loadtest.part.Part`'s.
+Killing and starting again is `loadtest.system.part.Part`'s.
 """
 
 import time
@@ -13,10 +13,10 @@ from contextlib import AsyncExitStack, contextmanager
 from random import Random
 from typing import Self
 
+from loadtest.evidence.trial import Mark
 from loadtest.faults.nats_proxy import NatsProxy
 from loadtest.faults.processes import PausedProcesses
 from loadtest.faults.tcp_proxy import TcpProxy
-from loadtest.trial import Mark
 
 __all__ = ["Faults", "NatsProxy", "PausedProcesses", "TcpProxy"]
 

@@ -1,7 +1,7 @@
 """Processes that stand still: SIGSTOP as a fault, SIGCONT as its end.
 
 A paused process keeps its locks, its connections and its belief about the time; nothing outside can tell it from a slow one. That is the fault
-behind zombies. Killing and starting again is `loadtest.part.Part`'s, because who starts a process owns it.
+behind zombies. Killing and starting again is `loadtest.system.part.Part`'s, because who starts a process owns it.
 """
 
 import contextlib

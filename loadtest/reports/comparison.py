@@ -6,7 +6,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from loadtest.findings import Cell, Findings, ScenarioFindings
+from loadtest.experiment.findings import Cell, Findings, ScenarioFindings
 from loadtest.reports.text import where
 
 

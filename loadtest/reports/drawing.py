@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from math import ceil, floor, log10
 
-from loadtest.figures import Area, Drawn, Figure, Line, Span
+from loadtest.experiment.figures import Area, Drawn, Figure, Line, Span
 
 Point = tuple[float, float]
 

@@ -3,8 +3,8 @@
 from html import escape
 from pathlib import Path
 
-from loadtest.figures import Figure
-from loadtest.findings import Cell, Findings, ScenarioFindings
+from loadtest.experiment.figures import Figure
+from loadtest.experiment.findings import Cell, Findings, ScenarioFindings
 from loadtest.reports.drawing import key, svg
 from loadtest.reports.text import as_table, caveats, where
 from loadtest.verdict import HOLDS

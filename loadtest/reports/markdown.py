@@ -5,8 +5,8 @@ The plots are the report's own, each an SVG file that carries its colours with i
 
 from pathlib import Path
 
-from loadtest.figures import Figure
-from loadtest.findings import Cell, Findings, ScenarioFindings
+from loadtest.experiment.figures import Figure
+from loadtest.experiment.findings import Cell, Findings, ScenarioFindings
 from loadtest.reports.drawing import svg
 from loadtest.reports.text import as_table, caveats
 

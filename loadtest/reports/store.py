@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from loadtest.experiment.findings import Findings
 from loadtest.failures import CannotRunError
-from loadtest.findings import Findings
 from loadtest.reports.html import page
 from loadtest.reports.text import PLAIN_WIDTH, print_findings
 

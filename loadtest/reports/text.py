@@ -9,7 +9,14 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from loadtest.findings import LATE_P99_MAX_MS, Cell, Findings, Measure, ScenarioFindings, Theory
+from loadtest.experiment.findings import (
+    LATE_P99_MAX_MS,
+    Cell,
+    Findings,
+    Measure,
+    ScenarioFindings,
+    Theory,
+)
 
 PLAIN_WIDTH = 100
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from loadtest.scenario import Scenario
+from loadtest.experiment.scenario import Scenario
 from loadtest.scenarios import (
     double_booking_by_retry,
     duplicates_and_disorder,

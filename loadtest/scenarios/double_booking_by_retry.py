@@ -17,16 +17,16 @@ from msgspec import Struct
 from loadtest.checkers.integrity import NEW
 from loadtest.checkers.one_booking_per_intent import one_booking_per_intent
 from loadtest.driver import Client, open_loop, poisson
+from loadtest.evidence.trial import Record
+from loadtest.experiment.figures import Dots, Figure, Line
+from loadtest.experiment.findings import Cell, Judged, Measure, Theory
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.failures import CannotRunError
-from loadtest.figures import Dots, Figure, Line
-from loadtest.findings import Cell, Judged, Measure, Theory
-from loadtest.laboratory import Laboratory
-from loadtest.part import Part
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
-from loadtest.trial import Record
+from loadtest.system.part import Part
 from loadtest.verdict import Judgement, Witness, judged
+from loadtest.workloads.person import Person
 
 EVERY_TRY = Arm(name="a new key for every try", guard="off")
 EVERY_WISH = Arm(name="one key per wish", guard="on")

@@ -12,20 +12,20 @@ from collections.abc import AsyncIterator, Sequence
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import named_arms
 from loadtest.checkers.no_drift import no_drift
 from loadtest.driver import Client, open_loop, poisson
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import named_arms
+from loadtest.experiment.figures import Dots, Drawn, Figure
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.failures import CannotRunError
 from loadtest.faults import NatsProxy
-from loadtest.figures import Dots, Drawn, Figure
-from loadtest.findings import Cell, Judged, Measure
 from loadtest.history import FinalSlot, LoggedEvent
-from loadtest.inventory import at_rest
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
-from loadtest.trial import Record
+from loadtest.system.inventory import at_rest
+from loadtest.workloads.person import Person
 
 ARRIVALS = Arm(
     name="the last arrival wins", guard="off", settings={"PROJECTOR_GUARD": "last_arrival_wins"}

@@ -11,18 +11,18 @@ from statistics import fmean
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import named_arms, survival
 from loadtest.checkers.honest_reads import Staleness, honest_reads, stalenesses
 from loadtest.checkers.integrity import integrity
 from loadtest.driver import Client, open_loop, poisson
 from loadtest.driver.percentile import percentile
-from loadtest.figures import Dots, Figure, Line
-from loadtest.findings import Cell, Judged, Measure
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
-from loadtest.server_load import Gauge, Load, load_between
-from loadtest.trial import Record
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import named_arms, survival
+from loadtest.experiment.figures import Dots, Figure, Line
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
+from loadtest.instruments.server_load import Gauge, Load, load_between
+from loadtest.workloads.person import Person
 
 
 def _polling(poll_ms: int) -> Arm:

@@ -13,18 +13,18 @@ from itertools import takewhile
 
 from msgspec import Struct
 
-from loadtest.charts import by_knob
 from loadtest.checkers.integrity import integrity
 from loadtest.checkers.ownership import ownership
 from loadtest.driver import Client, open_loop, poisson
-from loadtest.findings import Cell, Judged, Measure
+from loadtest.evidence.trial import Record, about
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import LoggedEvent, Operation
-from loadtest.laboratory import Laboratory
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
-from loadtest.trial import Record, about
 from loadtest.verdict import Judgement, Witness, judged
+from loadtest.workloads.person import Person
 
 BY_THE_CLOCK = Arm(
     name="by the application's clock",

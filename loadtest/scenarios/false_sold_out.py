@@ -14,16 +14,30 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import by_knob
-from loadtest.figures import Dots, Figure, Line
-from loadtest.findings import Cell, Judged, Measure, Theory
-from loadtest.ground_truth import Truth
-from loadtest.laboratory import Laboratory
-from loadtest.scenario import Arm, Scenario
-from loadtest.sent_away import Leaving, committed_ns, false_noes, told_in_time, unsold_unit_s
-from loadtest.sold_out_hall import BY_THE_PAGE, HOARDED, MAX_AGE, STREAM, STRONG, Hall, Way
+from loadtest.evidence.ground_truth import Truth
+from loadtest.evidence.sent_away import (
+    Leaving,
+    committed_ns,
+    false_noes,
+    told_in_time,
+    unsold_unit_s,
+)
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.figures import Dots, Figure, Line
+from loadtest.experiment.findings import Cell, Judged, Measure, Theory
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.theory.churn import difference_band, turned_away_per_release
-from loadtest.trial import Record
+from loadtest.workloads.sold_out_hall import (
+    BY_THE_PAGE,
+    HOARDED,
+    MAX_AGE,
+    STREAM,
+    STRONG,
+    Hall,
+    Way,
+)
 
 BELIEVES = Arm(name=BY_THE_PAGE, guard="off")
 ASKS = Arm(name="asks before giving up", guard="on")

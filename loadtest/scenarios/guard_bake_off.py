@@ -10,8 +10,19 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from loadtest.charts import tip
-from loadtest.crowded_slots import (
+from loadtest.driver import closed_loop
+from loadtest.evidence.trial import Knob, Record
+from loadtest.experiment.charts import tip
+from loadtest.experiment.figures import Dots, Figure, Kind
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
+from loadtest.instruments.server_load import Gauge, load_between
+from loadtest.instruments.sold_by_the_log import sold_by_the_log
+from loadtest.system.inventory import open_resource
+from loadtest.system.metrics import read_metrics
+from loadtest.system.ten_guards import GUARDS, OVERSELLING, VIEWING
+from loadtest.workloads.crowded_slots import (
     ACCEPTED,
     GIVEN_UP,
     NOT_KNOWN,
@@ -23,18 +34,7 @@ from loadtest.crowded_slots import (
     slots_of,
     wanted_of,
 )
-from loadtest.driver import closed_loop
-from loadtest.figures import Dots, Figure, Kind
-from loadtest.findings import Cell, Judged, Measure
-from loadtest.inventory import open_resource
-from loadtest.laboratory import Laboratory
-from loadtest.many_bookings import in_order
-from loadtest.metrics import read_metrics
-from loadtest.scenario import Arm, Scenario
-from loadtest.server_load import Gauge, load_between
-from loadtest.sold_by_the_log import sold_by_the_log
-from loadtest.ten_guards import GUARDS, OVERSELLING, VIEWING
-from loadtest.trial import Knob, Record
+from loadtest.workloads.many_bookings import in_order
 
 ARMS = [
     Arm(

@@ -12,19 +12,19 @@ from statistics import fmean
 
 from msgspec import Struct
 
-from loadtest.charts import by_knob
 from loadtest.checkers.monotonic_reads import RULE, monotonic_reads
 from loadtest.driver import open_loop, poisson
-from loadtest.findings import Cell, Judged, Measure, Theory
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.findings import Cell, Judged, Measure, Theory
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import Operation
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.query_nodes import QueryNode, know_all, node_name, query_nodes
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
+from loadtest.system.query_nodes import QueryNode, know_all, node_name, query_nodes
 from loadtest.theory.looking_twice import agreeing_share, backwards_share
-from loadtest.trial import Record
 from loadtest.verdict import Judgement, judged
+from loadtest.workloads.person import Person
 
 WITHOUT = Arm(name="looks without a token", guard="off")
 WITH = Arm(name="looks with the token of the last answer", guard="on")
@@ -58,7 +58,7 @@ class Journeys(Struct, frozen=True, kw_only=True):
 async def measure(lab: Laboratory, arm: Arm, plan: Journeys) -> None:
     """People look several times, each time at the next node; others book meanwhile, and the freshest node is killed and comes back."""
     lab.step(f"{arm.name}: starting the system and {len(plan.lags_ms)} query nodes")
-    async with lab.system(arm) as system, query_nodes(lab, system, plan.lags_ms) as nodes:
+    async with lab.system(arm) as system, query_nodes(system, plan.lags_ms) as nodes:
         opened = await system.open_resource(
             capacities=[UNITS] * plan.slots, rng=lab.rng("slots", arm.name)
         )

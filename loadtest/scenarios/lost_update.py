@@ -12,18 +12,18 @@ from statistics import fmean
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import by_knob
 from loadtest.checkers.no_lost_update import no_lost_update
 from loadtest.driver import open_loop, poisson
-from loadtest.findings import Cell, Judged, Measure, Theory
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.findings import Cell, Judged, Measure, Theory
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import FinalSlot, Operation
-from loadtest.inventory import at_rest
-from loadtest.laboratory import Laboratory
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
+from loadtest.system.inventory import at_rest
 from loadtest.theory.optimistic_edits import goodput_per_s
-from loadtest.trial import Record
 from loadtest.verdict import Judgement, Witness, judged
+from loadtest.workloads.person import Person
 
 WITHOUT = Arm(name="writes whatever it finds", guard="off")
 WITH = Arm(name="writes what it has read", guard="on")

@@ -10,18 +10,18 @@ from statistics import fmean
 
 import msgspec
 
-from loadtest.charts import by_knob, truth_and_shown
 from loadtest.checkers.no_overbooking import no_overbooking
-from loadtest.figures import Figure
-from loadtest.findings import Cell, Judged, Theory
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob, truth_and_shown
+from loadtest.experiment.figures import Figure
+from loadtest.experiment.findings import Cell, Judged, Theory
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import FinalSlot
-from loadtest.laboratory import Laboratory
-from loadtest.sale_figures import sale_figures, sale_measures
-from loadtest.scenario import Arm, Scenario
-from loadtest.selling_out import SellOuts, sell_out
 from loadtest.theory.staleness_budget import band, decisions_in_flight
-from loadtest.trial import Record
 from loadtest.verdict import Judgement
+from loadtest.workloads.sale_figures import sale_figures, sale_measures
+from loadtest.workloads.selling_out import SellOuts, sell_out
 
 UNGUARDED = Arm(name="unguarded", guard="off", settings={"BOOKING_GUARD": "unguarded"})
 GUARDED = Arm(name="guarded", guard="on")

@@ -12,17 +12,17 @@ from statistics import fmean
 import msgspec
 from msgspec.structs import replace
 
-from loadtest.charts import by_knob, truth_and_shown
 from loadtest.checkers.no_overbooking import no_overbooking
-from loadtest.figures import Dots, Figure, Line
-from loadtest.findings import Cell, Judged, Measure, Theory, mean_of
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob, truth_and_shown
+from loadtest.experiment.figures import Dots, Figure, Line
+from loadtest.experiment.findings import Cell, Judged, Measure, Theory, mean_of
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import FinalSlot
-from loadtest.laboratory import Laboratory
-from loadtest.sale_figures import SaleFigures, sale_figures, sale_measures
-from loadtest.scenario import Arm, Scenario
-from loadtest.selling_out import SellOuts, sell_out
 from loadtest.theory.staleness_budget import band, decisions_in_flight
-from loadtest.trial import Record
+from loadtest.workloads.sale_figures import SaleFigures, sale_figures, sale_measures
+from loadtest.workloads.selling_out import SellOuts, sell_out
 
 EVENTUAL = Arm(name="believes the view", guard="on")
 STRONG = Arm(name="strong read first", guard="on")

@@ -15,20 +15,20 @@ from statistics import fmean
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import by_knob, survival
 from loadtest.checkers.read_your_writes import read_your_writes
 from loadtest.driver import open_loop, poisson
 from loadtest.driver.event_stream import events
-from loadtest.figures import Dots, Figure, Line
-from loadtest.findings import Cell, Judged, Measure, Theory
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob, survival
+from loadtest.experiment.figures import Dots, Figure, Line
+from loadtest.experiment.findings import Cell, Judged, Measure, Theory
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import Operation
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.own_seats import OWN_SEAT, book_own_seats, judge_own_seats
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
 from loadtest.theory.read_your_writes import extra_wait_ms, miss_share
-from loadtest.trial import Record
+from loadtest.workloads.own_seats import OWN_SEAT, book_own_seats, judge_own_seats
+from loadtest.workloads.person import Person
 
 WITHOUT = Arm(name="reads without a token", guard="off")
 WITH = Arm(name="reads with the token of the booking", guard="on")

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import by_knob
 from loadtest.checkers.monotonic_reads import monotonic_reads
 from loadtest.checkers.no_drift import no_drift
 from loadtest.checkers.units_are_conserved import (
@@ -21,16 +20,17 @@ from loadtest.checkers.units_are_conserved import (
     units_taken,
 )
 from loadtest.driver import Client, open_loop, poisson
-from loadtest.figures import Drawn, Figure, Kind, Line, Span, thinned
-from loadtest.filling import fill
-from loadtest.findings import Cell, Judged, Measure
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.figures import Drawn, Figure, Kind, Line, Span, thinned
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import FinalSlot
-from loadtest.inventory import Opened, at_rest
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
-from loadtest.trial import Record
+from loadtest.system.filling import fill
+from loadtest.system.inventory import Opened, at_rest
+from loadtest.workloads.person import Person
 
 IN_PLACE = Arm(
     name="truncate and replay", guard="off", settings={"PROJECTOR_GUARD": "rebuild_in_place"}

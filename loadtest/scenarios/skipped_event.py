@@ -10,18 +10,18 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import by_knob
 from loadtest.checkers.dense_numbers import dense_numbers
 from loadtest.checkers.every_event_delivered import every_event_delivered
 from loadtest.driver import Client, open_loop, poisson
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.failures import CannotRunError
-from loadtest.findings import Cell, Judged, Measure
 from loadtest.history import Operation
-from loadtest.inventory import at_rest
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
-from loadtest.trial import Record
+from loadtest.system.inventory import at_rest
+from loadtest.workloads.person import Person
 
 # The same poller in both arms: it asks for higher numbers than its last one, and does not mind holes.
 POLLER = {

@@ -12,17 +12,17 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from loadtest.busy_night import Crowd, Night
 from loadtest.checkers.honest_reads import Staleness, honest_reads, stalenesses
 from loadtest.driver import Client
-from loadtest.figures import Drawn, Figure, Line, Span, thinned
-from loadtest.findings import Cell, Judged, Measure
-from loadtest.laboratory import Laboratory
-from loadtest.pages_read import Page, never_back
-from loadtest.part import Part
-from loadtest.scenario import Arm, Scenario
+from loadtest.evidence.pages_read import Page, never_back
+from loadtest.evidence.trial import Record
+from loadtest.experiment.figures import Drawn, Figure, Line, Span, thinned
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.system import System
-from loadtest.trial import Record
+from loadtest.system.part import Part
+from loadtest.workloads.busy_night import Crowd, Night
 
 NO_WATERMARK = Arm(name="no watermark", guard="off", settings={"PROJECTOR_GUARD": "no_watermark"})
 NO_CHECKPOINT_GUARD = Arm(

@@ -10,19 +10,19 @@ from random import Random
 
 from msgspec import Struct
 
-from loadtest.charts import by_knob
 from loadtest.checkers.conservation import conservation
 from loadtest.checkers.honest_refusals import honest_refusals
 from loadtest.checkers.integrity import integrity
 from loadtest.checkers.whole_stays import RULE, whole_stays
 from loadtest.driver import Client, open_loop, poisson
-from loadtest.findings import Cell, Judged, Measure
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import Operation, OperationLine
-from loadtest.inventory import seeded_id
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
-from loadtest.trial import Record
+from loadtest.system.inventory import seeded_id
+from loadtest.workloads.person import Person
 
 LINE_BY_LINE = Arm(name="lines one by one", guard="off", settings={"BOOKING_GUARD": "line_by_line"})
 WHOLE = Arm(name="all lines or none", guard="on")

@@ -12,22 +12,22 @@ from statistics import fmean
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import named_arms
 from loadtest.checkers.honest_reads import honest_reads, stalenesses
 from loadtest.checkers.integrity import integrity
 from loadtest.driver import Client, Offered, RequestWriter, Totals, closed_loop, open_loop, poisson
 from loadtest.driver.percentile import percentile
-from loadtest.figures import Dots, Figure
-from loadtest.findings import Cell, Judged, Measure
-from loadtest.inventory import Opened
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.many_bookings import one_unit_each
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
-from loadtest.server_load import Gauge, Load, load_between
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import named_arms
+from loadtest.experiment.figures import Dots, Figure
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
+from loadtest.instruments.server_load import Gauge, Load, load_between
 from loadtest.system import System
-from loadtest.trial import Record
+from loadtest.system.inventory import Opened
 from loadtest.verdict import Judgement
+from loadtest.workloads.many_bookings import one_unit_each
+from loadtest.workloads.person import Person
 
 CRUD = Arm(name="CRUD", guard="on", settings={"PROJECTOR_GUARD": "write_tables"})
 CQRS = Arm(name="CQRS", guard="on")

@@ -12,25 +12,25 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from loadtest.answers import told_of
-from loadtest.charts import by_knob
 from loadtest.checkers.honest_refusals import honest_refusals
 from loadtest.checkers.integrity import integrity
-from loadtest.doors import ALL, open_doors
 from loadtest.driver import Client, RequestWriter, poisson
 from loadtest.driver.client import Exchange, outcome_of
 from loadtest.driver.connection import Answer
 from loadtest.driver.percentile import percentile
 from loadtest.driver.volley import volley
-from loadtest.findings import Cell, Judged, Measure
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import Operation
-from loadtest.inventory import seeded_id
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
-from loadtest.trial import Record
+from loadtest.system.doors import ALL, open_doors
+from loadtest.system.inventory import seeded_id
 from loadtest.verdict import Judgement, Witness, judged
+from loadtest.workloads.answers import told_of
+from loadtest.workloads.person import Person
 
 SINGLY = Arm(
     name="a transaction per attempt",
@@ -69,7 +69,7 @@ async def measure(lab: Laboratory, arm: Arm, plan: Herd) -> None:
     lab.step(f"{arm.name}: starting the system")
     async with (
         lab.system(arm) as system,
-        open_doors(system, deployed=lab.target is not None) as doors,
+        open_doors(system) as doors,
         system.client() as client,
     ):
         for rate in plan.attempts_per_s:
@@ -79,7 +79,7 @@ async def measure(lab: Laboratory, arm: Arm, plan: Herd) -> None:
             async with lab.trial(system, arm, {"attempts/s": rate}, slot_ids=[slot_id]) as record:
                 holder = Person(client, record, HOLDER, lab.rng("holder", rate))
                 held = await holder.hold(slot_id)
-                async with doors.counting(record):
+                async with doors.counting(record.note):
                     herd = asyncio.create_task(
                         _rush(lab, system, client, record, slot_id, rate=rate, plan=plan)
                     )

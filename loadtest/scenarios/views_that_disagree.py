@@ -11,15 +11,15 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from loadtest.charts import by_knob
 from loadtest.driver import Client, Exchange, open_loop, poisson
-from loadtest.findings import Cell, Judged, Measure
-from loadtest.inventory import Opened
-from loadtest.laboratory import Laboratory, Recorder
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
-from loadtest.trial import Record
+from loadtest.evidence.trial import Record
+from loadtest.experiment.charts import by_knob
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.scenario import Arm, Scenario
+from loadtest.system.inventory import Opened
 from loadtest.verdict import Judgement, Witness, judged
+from loadtest.workloads.person import Person
 
 JOINED = Arm(name="three requests joined", guard="off")
 OVERVIEW = Arm(name="one overview", guard="on")

@@ -13,17 +13,17 @@ from msgspec import Struct
 from loadtest.checkers.conservation import conservation
 from loadtest.checkers.honest_refusals import honest_refusals
 from loadtest.checkers.integrity import integrity
-from loadtest.doors import ALL, DEADLOCK, Doors, open_doors
 from loadtest.driver import burst, constant, open_loop
-from loadtest.figures import Drawn, Figure, Kind, Line
-from loadtest.findings import Cell, Judged, Measure
+from loadtest.evidence.trial import Record
+from loadtest.experiment.figures import Drawn, Figure, Kind, Line
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import Operation
-from loadtest.laboratory import Laboratory
-from loadtest.person import Person
-from loadtest.scenario import Arm, Scenario
 from loadtest.system import System
-from loadtest.trial import Record
+from loadtest.system.doors import ALL, DEADLOCK, Doors, open_doors
 from loadtest.verdict import Judgement, Witness, judged
+from loadtest.workloads.person import Person
 
 PARTIES, POISON, ORDERS = "party sizes", "poison", "lock order"
 
@@ -64,10 +64,10 @@ async def measure(lab: Laboratory, arm: Arm, plan: Crowds) -> None:
     """The faults an arm is for, on one system, for the lock order with three API processes."""
     lab.step(f"{arm.name}: starting the system")
     faults = FAULTS_OF.get(arm.name, [PARTIES, POISON, ORDERS])
-    deployed, others = lab.target is not None, OTHERS if ORDERS in faults else 0
+    others = OTHERS if ORDERS in faults else 0
     async with (
         lab.system(arm) as system,
-        open_doors(system, others=others, deployed=deployed) as doors,
+        open_doors(system, others=others) as doors,
     ):
         for fault in faults:
             lab.step(f"{arm.name}: {fault}")
@@ -101,7 +101,7 @@ async def _party_sizes(
 
             await asyncio.gather(*(ask(number) for number in range(plan.crowd)))
 
-        async with doors.counting(record):
+        async with doors.counting(record.note):
             seconds = (plan.crowds + 0.5) / plan.crowds_per_s
             record.offered(await open_loop(constant(plan.crowds_per_s), come, seconds=seconds))
 
@@ -153,7 +153,7 @@ async def _lock_order(
             lines = [(slot_id, 1) for slot_id in rng.sample(opened.slot_ids, plan.nights_of_a_stay)]
             await guest.book(lines, intended_ns=intended_ns)
 
-        async with doors.counting(record):
+        async with doors.counting(record.note):
             every_s = plan.crowd / plan.stays_per_s
             rng = lab.rng("stays")
             guests = burst(plan.crowd, every_s=every_s, within_s=CROWDED_S, rng=rng)

@@ -15,9 +15,9 @@ from loadtest.bench.figures import (
     ratio,
     spread,
 )
+from loadtest.bench.page import page
 from loadtest.bench.words import summary
-from loadtest.cpu_used import per_answer_us
-from loadtest.reports.bench import page
+from loadtest.instruments.cpu_used import per_answer_us
 
 THREE_TIMES = Wanted(says="fast against slow", arm="fast", against="slow", at_least=3)
 SOON = Wanted(says="answered soon", arm="fast", figure="age_p99_ms", at_most=150)

@@ -13,10 +13,10 @@ from loadtest.bench.menu import MEASUREMENTS, ONLY_WHEN_ASKED
 from loadtest.bench.plan import Plan
 from loadtest.bench.run import measure
 from loadtest.bench.words import summary
-from loadtest.bench_cli import bench
+from loadtest.cli.bench import bench
 from loadtest.failures import CannotRunError
-from loadtest.ten_guards import GUARDS as GUARDS_COMPARED
-from loadtest.ten_guards import OVERSELLING
+from loadtest.system.ten_guards import GUARDS as GUARDS_COMPARED
+from loadtest.system.ten_guards import OVERSELLING
 
 SHORT = Plan(
     rounds=1,

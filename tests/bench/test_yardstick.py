@@ -16,7 +16,7 @@ from loadtest.bench.pgbench import (
 )
 from loadtest.bench.plain import plain_litestar
 from loadtest.failures import CannotRunError
-from loadtest.postgres_programs import query
+from loadtest.instruments.postgres_programs import query
 
 FROZEN = {
     HOT_ROW: "c99ab7af00458be2f25eda48203b54557168dcec2b2f99b8abe09af87107451c",

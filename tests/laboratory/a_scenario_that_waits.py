@@ -6,10 +6,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from loadtest import cli, run
-from loadtest.findings import Cell, Judged, Measure
-from loadtest.interruptible import run_interruptible
-from loadtest.scenario import Arm, Scenario
+from loadtest import run
+from loadtest.cli.interruptible import run_interruptible
+from loadtest.cli.measuring import measured
+from loadtest.experiment.findings import Cell, Judged, Measure
+from loadtest.experiment.scenario import Arm, Scenario
 
 
 class Plan(Struct, frozen=True):
@@ -59,5 +60,5 @@ SCENARIO = Scenario(
 
 if __name__ == "__main__":
     run.SCENARIOS = {"waits": SCENARIO}
-    work = cli.measured([SCENARIO], seed=1, out=Path(sys.argv[1]), reproduce="again")
+    work = measured([SCENARIO], seed=1, out=Path(sys.argv[1]), reproduce="again")
     sys.exit(run_interruptible(work))

@@ -1,6 +1,6 @@
 """The work of one generator among several: looks, so many times, at a slot."""
 
-from loadtest.person import Person
+from loadtest.workloads.person import Person
 
 
 async def shop(share, record) -> None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from msgspec import to_builtins
 from msgspec.structs import replace
 
+from loadtest.evidence.trial import Generator, Record, Trial
 from loadtest.history import FinalSlot, LoggedEvent, LoggedSlot, Operation
-from loadtest.selling_out import SellOuts
-from loadtest.trial import Generator, Record, Trial
+from loadtest.workloads.selling_out import SellOuts
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PLAN = SellOuts(lags_ms=[0, 50, 200], sales=1, capacity=50, buyers_per_s=100, think_ms=20)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from loadtest.command import run_command
 from loadtest.failures import CannotRunError
+from loadtest.system.command import run_command
 
 
 async def test_what_a_command_prints_is_what_its_caller_gets(tmp_path):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from loadtest.decisions import Decision, around_the_sell_out, decisions
+from loadtest.evidence.decisions import Decision, around_the_sell_out, decisions
 from loadtest.history import LoggedEvent, Operation
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from rich.console import Console
 from sales_told_by_hand import NOON, PLAN, buyer, sale
 
-from loadtest.asked import RUN, Asked
+from loadtest.evidence.trial import PLAN as PLAN_FILE
+from loadtest.evidence.trial import Generator, Record, append_trial
+from loadtest.experiment.asked import RUN, Asked
+from loadtest.experiment.findings import Cell, Findings, Judged, ScenarioFindings
 from loadtest.failures import CannotRunError
-from loadtest.findings import Cell, Findings, Judged, ScenarioFindings
 from loadtest.history import FILE, append, read
 from loadtest.reports import store
 from loadtest.reports.comparison import differences
@@ -19,8 +21,6 @@ from loadtest.reports.html import page
 from loadtest.reports.text import caveats, print_findings
 from loadtest.run import FACTS, findings_of
 from loadtest.scenarios.oversell import SCENARIO, judge
-from loadtest.trial import PLAN as PLAN_FILE
-from loadtest.trial import Generator, Record, append_trial
 
 LAGS_MS = PLAN.lags_ms
 ALL_WELL = [sale(arm, lag) for arm in ("unguarded", "guarded") for lag in LAGS_MS]

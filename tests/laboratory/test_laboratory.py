@@ -14,14 +14,14 @@ from loadtest.checkers.integrity import integrity
 from loadtest.checkers.read_your_writes import read_your_writes
 from loadtest.driver import Client
 from loadtest.driver.event_stream import events
+from loadtest.evidence.trial import read_records
+from loadtest.experiment.laboratory import Laboratory, Recorder, Target
+from loadtest.experiment.scenario import Arm
 from loadtest.failures import CannotRunError
-from loadtest.generators import generate
-from loadtest.laboratory import Laboratory, Recorder, Target
-from loadtest.part import Part
-from loadtest.person import Person
-from loadtest.scenario import Arm
-from loadtest.system_under_test import booking_up
-from loadtest.trial import read_records
+from loadtest.system.booking_up import booking_up
+from loadtest.system.part import Part
+from loadtest.workloads.generators import generate
+from loadtest.workloads.person import Person
 
 GUARDED = Arm(name="guarded", guard="on")
 

@@ -3,6 +3,7 @@
 import pytest
 from told import HALL, Log, did
 
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.double_booking_by_retry import (
     EVERY_TRY,
     EVERY_WISH,
@@ -10,7 +11,6 @@ from loadtest.scenarios.double_booking_by_retry import (
     SCENARIO,
     judge,
 )
-from loadtest.trial import Record, Trial
 
 
 def told(arm, operations, events=()) -> Record:

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from told import HALL, Log
 
+from loadtest.evidence.trial import Record, Trial
 from loadtest.history import FinalSlot
 from loadtest.scenarios.duplicates_and_disorder import (
     ARRIVALS,
@@ -14,7 +15,6 @@ from loadtest.scenarios.duplicates_and_disorder import (
     VERSIONS,
     judge,
 )
-from loadtest.trial import Record, Trial
 
 LOG = Log().opened().booked("a").booked("b", booking="b", held=True).then("released", "b").events
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from told import HALL, Log, did
 
-from loadtest.findings import ScenarioFindings
+from loadtest.evidence.trial import Record, Trial
+from loadtest.experiment.findings import ScenarioFindings
+from loadtest.instruments.server_load import Reading, load_between
 from loadtest.scenarios.events_or_polling import ARMS, EVENTS, SCENARIO, judge
-from loadtest.server_load import Reading, load_between
-from loadtest.trial import Record, Trial
 from loadtest.verdict import HOLDS, VIOLATED
 
 

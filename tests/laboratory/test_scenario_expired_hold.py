@@ -3,6 +3,7 @@
 import pytest
 from told import Log, did
 
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.expired_hold import (
     BY_THE_CLOCK,
     BY_TRANSITION,
@@ -12,7 +13,6 @@ from loadtest.scenarios.expired_hold import (
     late_is_not_too_late,
     one_owner,
 )
-from loadtest.trial import Record, Trial
 
 PLAN = Holds(holds_per_s=1, seconds=1, late_ms=(100,))
 EXPIRY = 2000

@@ -3,10 +3,10 @@
 import msgspec
 from told import HALL, Log, did
 
+from loadtest.evidence.sent_away import Leaving
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.false_sold_out import ASKS, BELIEVES, SCENARIO, judge
-from loadtest.sent_away import Leaving
-from loadtest.sold_out_hall import BY_THE_PAGE, MAX_AGE, STRONG
-from loadtest.trial import Record, Trial
+from loadtest.workloads.sold_out_hall import BY_THE_PAGE, MAX_AGE, STRONG
 
 RELEASED = 3
 """The version at which the only unit is free again: at 1000 ms. Somebody takes it at 4000 ms."""

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from loadtest.crowded_slots import Answers, Group, wanted_of
 from loadtest.driver import Answer
-from loadtest.findings import ScenarioFindings
+from loadtest.evidence.trial import Record, Trial
+from loadtest.experiment.findings import ScenarioFindings
 from loadtest.scenarios.guard_bake_off import ARMS, SCENARIO, judge
-from loadtest.ten_guards import OVERSELLING, PRODUCTS
-from loadtest.trial import Record, Trial
+from loadtest.system.ten_guards import OVERSELLING, PRODUCTS
 from loadtest.verdict import HOLDS, INVALID_EXPERIMENT, VIOLATED
+from loadtest.workloads.crowded_slots import Answers, Group, wanted_of
 
 BUYERS = [(0, 2), (0, 1), (1, 3), (0, 1), (1, 1), (1, 1)]
 """Of two slots of three units: everybody's slot and units."""

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 from told import did
 
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.looking_twice import (
     OBSERVERS_FROM,
     SCENARIO,
@@ -14,7 +15,6 @@ from loadtest.scenarios.looking_twice import (
     judge,
 )
 from loadtest.theory.looking_twice import agreeing_share, backwards_share
-from loadtest.trial import Record, Trial
 
 FRESH, LATE = "the node 5 ms behind", "the node 500 ms behind"
 

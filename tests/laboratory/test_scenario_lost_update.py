@@ -2,8 +2,8 @@
 
 from told import did
 
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.lost_update import SCENARIO, WITH, WITHOUT, judge
-from loadtest.trial import Record, Trial
 
 
 def edits(arm, operations, *, capacity: int) -> Record:

@@ -2,9 +2,9 @@
 
 from told import did
 
-from loadtest.own_seats import OWN_SEAT, PASSERS_BY_FROM
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.read_your_booking import SCENARIO, WITH, WITHOUT, judge, visible_after_ms
-from loadtest.trial import Record, Trial
+from loadtest.workloads.own_seats import OWN_SEAT, PASSERS_BY_FROM
 
 PLAN = SCENARIO.quick
 GAP_MS = PLAN.gaps_ms[1]

@@ -5,8 +5,8 @@ import pytest
 from told import did
 
 from loadtest.checkers.units_are_conserved import Shown, units_are_conserved
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.rebuild_under_load import CAPACITY, IN_PLACE, SCENARIO, SHADOW, judge
-from loadtest.trial import Record, Trial
 
 BEFORE = {"hall": 3, "foyer": 2}
 

@@ -5,8 +5,8 @@ import pytest
 from told import HALL, Log, did
 
 from loadtest.checkers.every_event_delivered import every_event_delivered
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.skipped_event import FIRST, LAST, SCENARIO, judge
-from loadtest.trial import Record, Trial
 
 
 def three_bookings() -> Log:

@@ -3,7 +3,8 @@
 import msgspec
 from told import HALL, Log, did
 
-from loadtest.pages_read import Page, never_back
+from loadtest.evidence.pages_read import Page, never_back
+from loadtest.evidence.trial import Mark, Record, Trial
 from loadtest.scenarios.sleeping_projector import (
     ASLEEP,
     EVERY_GUARD,
@@ -14,7 +15,6 @@ from loadtest.scenarios.sleeping_projector import (
     judge,
     recovery_ms,
 )
-from loadtest.trial import Mark, Record, Trial
 
 NAP = Mark(what="asleep", at_ns=0, until_ns=5 * 10**9)
 BOOKED = [did("book", 1000 * n, by=100 + n, key=f"k{n}") for n in range(6)]

@@ -4,8 +4,8 @@ from msgspec.structs import replace
 from told import Log, did, line
 
 from loadtest.checkers.whole_stays import whole_stays
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.stays import LINE_BY_LINE, SCENARIO, WHOLE, judge
-from loadtest.trial import Record, Trial
 
 FRIDAY, SATURDAY = ("friday", 1), ("saturday", 1)
 

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 from told import HALL, Log, did
 
-from loadtest.findings import ScenarioFindings
+from loadtest.evidence.trial import Generator, Record, Trial
+from loadtest.experiment.findings import ScenarioFindings
+from loadtest.instruments.server_load import Load
 from loadtest.scenarios.strong_or_eventual import CQRS, CRUD, FIXED, SCENARIO, judge
-from loadtest.server_load import Load
-from loadtest.trial import Generator, Record, Trial
 from loadtest.verdict import HOLDS, VIOLATED
 
 LOAD = Load(

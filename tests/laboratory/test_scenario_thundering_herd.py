@@ -3,8 +3,8 @@
 import pytest
 from told import HALL, Log, did
 
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.thundering_herd import HOLDER, SCENARIO, SINGLY, TOGETHER, judge
-from loadtest.trial import Record, Trial
 
 FULL = SCENARIO.plan.full_load_per_s
 

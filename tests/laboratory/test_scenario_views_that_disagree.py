@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.views_that_disagree import JOINED, OVERVIEW, SCENARIO, Page, judge
-from loadtest.trial import Record, Trial
 
 
 def page(by: int = 1, **shown) -> Page:

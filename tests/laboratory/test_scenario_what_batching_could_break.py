@@ -2,7 +2,7 @@
 
 from told import Log, did
 
-from loadtest.metrics import samples
+from loadtest.evidence.trial import Record, Trial
 from loadtest.scenarios.what_batching_could_break import (
     BY_THE_SUM,
     GUARDED,
@@ -15,7 +15,7 @@ from loadtest.scenarios.what_batching_could_break import (
     UNSORTED,
     judge,
 )
-from loadtest.trial import Record, Trial
+from loadtest.system.metrics import samples
 
 
 def told(arm, fault, operations, log, **facts) -> Record:

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 from told import HALL, Log, did
 
-from loadtest.cli import measured
-from loadtest.memory import memory_mb, slope_per_hour
+from loadtest.cli.measuring import measured
+from loadtest.evidence.trial import Record, Trial
+from loadtest.instruments.memory import memory_mb, slope_per_hour
 from loadtest.soak import SOAK, judge
-from loadtest.trial import Record, Trial
 
 MINUTE_NS = 60 * 10**9
 

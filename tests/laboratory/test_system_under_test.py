@@ -9,12 +9,12 @@ from processes_about import processes_about
 
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
-from loadtest.system_under_test import booking_up, environment
+from loadtest.system.booking_up import booking_up, environment
 
 KEEP_ONE_RUNNING = """
 import asyncio, sys
 from pathlib import Path
-from loadtest.system_under_test import booking_up
+from loadtest.system.booking_up import booking_up
 
 async def main():
     async with booking_up(Path(sys.argv[1]), settings={}, log_file=Path(sys.argv[2]), parts="api") as url:

@@ -10,10 +10,10 @@ import pytest
 
 from loadtest.driver import RequestWriter, burst, constant, poisson, ramp
 from loadtest.driver.volley import volley
-from loadtest.findings import Cell, ScenarioFindings
+from loadtest.evidence.trial import Generator
+from loadtest.experiment.findings import Cell, ScenarioFindings
 from loadtest.history import Operation
 from loadtest.reports.text import caveats
-from loadtest.trial import Generator
 
 ENDPOINT = Path(__file__).with_name("constant_endpoint.py")
 
