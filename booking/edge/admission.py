@@ -58,6 +58,19 @@ class Admission:
             )
         return caller
 
+    def still_admits(self, caller: Caller) -> bool:
+        """Whether a caller who was let in would be let in now, for answers that go on for hours.
+
+        A look into a set, so it may be asked before every word. Where keys cannot be checked: no, as for
+        a request.
+        """
+        if caller.id == ANONYMOUS.id:
+            return True
+        try:
+            return self._keys is not None and self._keys.is_live(caller.id)
+        except KeysUnknown:
+            return False
+
     def _caller(self, scope: Scope) -> Caller:
         for name, value in scope["headers"]:
             if name == b"authorization":

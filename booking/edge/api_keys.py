@@ -68,6 +68,7 @@ class KeyTable:
         """Takes the coroutine function that reads the live keys from the database."""
         self._load = load
         self._callers: dict[bytes, Caller] = {}
+        self._live_ids: frozenset[str] = frozenset()
         self._read_at: float | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -102,7 +103,8 @@ class KeyTable:
         Raises:
             KeysUnknown: the table cannot be trusted now.
         """
-        return any(caller.id == caller_id for caller in self._trusted().values())
+        self._trusted()
+        return caller_id in self._live_ids
 
     def _trusted(self) -> dict[bytes, Caller]:
         if self._read_at is None or time.monotonic() - self._read_at > GOOD_FOR_S:
@@ -114,6 +116,7 @@ class KeyTable:
         async with asyncio.timeout(LOAD_TIMEOUT_S):
             keys = await self._load()
         self._callers = {bytes(key.sha256): _caller(key) for key in keys}
+        self._live_ids = frozenset(caller.id for caller in self._callers.values())
         self._read_at = time.monotonic()
         return len(self._callers)
 

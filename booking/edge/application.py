@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 
 from booking.edge.admission import Admission
 from booking.edge.answers import Answer
+from booking.edge.api_keys import Caller
 from booking.edge.cors import Cors
 from booking.edge.health import what_is_missing
 from booking.edge.metrics import HttpMetrics
@@ -99,6 +100,10 @@ class EdgeApplication(Litestar):
         """What must come before requests can be served; an empty list means ready."""
         checks = {part.name: part.ready for part in self.parts}
         return await what_is_missing({"api-keys": self._admission.missing, **checks})
+
+    def still_admits(self, caller: Caller) -> bool:
+        """Whether a caller who was let in would be let in now."""
+        return self._admission.still_admits(caller)
 
     def drain(self) -> None:
         """Tells every Part that the process is about to end."""

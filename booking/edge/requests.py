@@ -6,6 +6,7 @@ parameter or header, not the documented body. What handlers need for that is off
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -52,6 +53,14 @@ class StrictRequest(Request[Caller, None, State]):
     def caller(self) -> Caller:
         """Who sent the request."""
         return self.user
+
+    def still_admitted(self) -> Callable[[], bool]:
+        """What tells, from now on, whether the caller would still be let in.
+
+        An answer that goes on after its handler has returned asks it, and keeps nothing of the request.
+        """
+        app: Any = self.scope["litestar_app"]
+        return partial(app.still_admits, self.user)
 
     def query_as(self, kind: type[Q]) -> Q:
         """The query parameters as a struct; the route names the same one with `opt={"query": kind}`.

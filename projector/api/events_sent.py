@@ -54,7 +54,7 @@ class EventsSent:
         return self._as_of
 
     def bye(self) -> bytes:
-        """The process is about to end."""
+        """The stream ends here; who comes again is told why it cannot go on, if it cannot."""
         return b"event: bye\ndata: {}\n\n"
 
     def _turn_to(self, now: Standing) -> None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import resource
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -82,8 +82,12 @@ class Live:
         for stream in list(self._streams):
             stream.drain()
 
-    async def stream(self, asked: StreamAsked, conditions: Conditions) -> LiveStream:
+    async def stream(
+        self, asked: StreamAsked, conditions: Conditions, *, admitted: Callable[[], bool]
+    ) -> LiveStream:
         """A stream that begins with a snapshot not older than the conditions say.
+
+        It ends when the process does, or once the caller is no longer `admitted`.
 
         Raises:
             Problem: they cannot be met, or there are too many streams.
@@ -98,6 +102,7 @@ class Live:
             follower=self._follower,
             events=self._events,
             counts=self.counts,
+            admitted=admitted,
             ended=self._streams.discard,
         )
         self._streams.add(stream)
@@ -176,6 +181,6 @@ def routes(live: Live, reader: Reader) -> list[HTTPRouteHandler]:
         conditions = msgspec.structs.replace(
             conditions, token=token, wait_s=conditions.wait_s if not resumed else WAIT_MAX_S
         )
-        return await live.stream(asked, conditions)
+        return await live.stream(asked, conditions, admitted=request.still_admitted())
 
     return [stream]

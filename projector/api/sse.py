@@ -62,6 +62,7 @@ class LiveStream:
     """
 
     __slots__ = (
+        "_admitted",
         "_bell",
         "_changed",
         "_counts",
@@ -86,6 +87,7 @@ class LiveStream:
         follower: Follower,
         events: EventsSent,
         counts: StreamCounts,
+        admitted: Callable[[], bool],
         ended: Callable[["LiveStream"], None],
     ) -> None:
         self.slot_ids = followed.slot_ids
@@ -94,6 +96,7 @@ class LiveStream:
         self._follower = follower
         self._events = events
         self._counts = counts
+        self._admitted = admitted  # whether its key is still live
         self._ended = ended
         self._first = b""
         self._told: Token | None = None  # up to here the client has been told everything
@@ -143,7 +146,7 @@ class LiveStream:
         return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream until the client leaves, stalls, or the process drains."""
+        """Stream until the client leaves or stalls, its key is revoked, or the process drains."""
         leaving = asyncio.create_task(self._notice_leaving(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -166,7 +169,8 @@ class LiveStream:
     async def _stream(self, send: Send) -> None:
         loop = asyncio.get_running_loop()
         tick = loop.time() + TICK_S
-        while not self._gone and not self._draining:
+        # At least once a tick, and before every event: nothing is told to a key that was revoked.
+        while not self._gone and not self._draining and self._admitted():
             now_s = loop.time()
             event = None
             if self._missed:

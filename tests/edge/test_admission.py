@@ -4,7 +4,8 @@ import pytest
 from a_tiny_part import key, tiny_part, tiny_server
 from eventually import eventually
 
-from booking.edge.api_keys import GOOD_FOR_S, Caller, KeyTable
+from booking.edge.admission import Admission
+from booking.edge.api_keys import ANONYMOUS, GOOD_FOR_S, Caller, KeyTable
 from booking.edge.rate_limit import RateLimit
 from booking.edge.serving import http_app
 
@@ -136,6 +137,25 @@ async def test_a_new_key_is_known_and_a_revoked_one_refused_within_seconds():
         stored.keys = [key("bob", "read")]
         assert await eventually(lambda: table.caller(b"bob"), within_s=5)
         assert table.caller(b"alice") is None
+
+
+async def test_who_was_let_in_would_no_longer_be_once_the_key_is_revoked_or_cannot_be_checked(
+    monkeypatch,
+):
+    stored = Keys()
+    table = KeyTable(stored.load)
+    await table.refresh_once()
+    alice, door = table.caller(b"alice"), Admission(table, environment="development")
+    assert door.still_admits(alice)
+    assert door.still_admits(ANONYMOUS)
+    stored.keys = [key("bob", "read")]
+    await table.refresh_once()
+    assert not door.still_admits(alice)
+    bob = table.caller(b"bob")
+    assert door.still_admits(bob)
+    monkeypatch.setattr("booking.edge.api_keys.GOOD_FOR_S", -GOOD_FOR_S)
+    assert not door.still_admits(bob)
+    assert door.still_admits(ANONYMOUS)
 
 
 async def test_keys_stay_good_while_the_database_is_away(monkeypatch):
