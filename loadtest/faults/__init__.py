@@ -3,6 +3,7 @@
 * `processes` - stands still (SIGSTOP), goes on
 * `tcp_proxy` - slow answers, lost answers, cut connections
 * `nats_proxy` - events twice, events out of order
+* `wire` - what both proxies stand on: an address that leads to a server, and can be cut
 
 Killing and starting again is `loadtest.system.part.Part`'s.
 """

@@ -55,7 +55,7 @@ async def test_every_way_out_heals(sleeper, echo, ending):
             raise ending
     await eventually(lambda: state_of(sleeper.pid) != "T")
     assert proxy.lose_answers == 0
-    async with Client(proxy.url if proxy._server.sockets else echo.url, timeout_s=1) as client:
+    async with Client(proxy.url if proxy._listener.sockets else echo.url, timeout_s=1) as client:
         assert (await client.request("GET", "/")).outcome in ("ok", "failed")
 
 
