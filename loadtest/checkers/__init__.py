@@ -11,6 +11,8 @@
 * `whole_stays` - all slots of a stay or none
 * `one_booking_per_intent` - tried often, done once
 * `ownership` - one owner at a time
+* `neighbours_served` - a command that fails fails alone
+* `no_deadlock` - nobody waits in a circle
 * `dense_numbers` - positions and versions without holes
 * `every_event_delivered` - the reader got every event of the log
 * `no_drift` - the read model at rest says what the log says

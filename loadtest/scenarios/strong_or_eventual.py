@@ -10,31 +10,32 @@ from collections.abc import Sequence
 from statistics import fmean
 
 import msgspec
-from msgspec import Struct
 
 from loadtest.checkers.honest_reads import honest_reads, stalenesses
 from loadtest.checkers.integrity import integrity
-from loadtest.driver import Client, Offered, RequestWriter, Totals, closed_loop, open_loop, poisson
 from loadtest.driver.percentile import percentile
 from loadtest.evidence.trial import Record
 from loadtest.experiment.charts import named_arms
 from loadtest.experiment.figures import Dots, Figure
 from loadtest.experiment.findings import Cell, Judged, Measure
-from loadtest.experiment.laboratory import Laboratory, Recorder
+from loadtest.experiment.laboratory import Laboratory
 from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.instruments.server_load import Gauge, Load, load_between
-from loadtest.system import System
-from loadtest.system.inventory import Opened
 from loadtest.verdict import Judgement
-from loadtest.workloads.many_bookings import one_unit_each
-from loadtest.workloads.person import Person
+from loadtest.workloads.busy_hall import (
+    KINDS,
+    Crowd,
+    as_many_as_are_answered,
+    open_hall,
+    people,
+    told,
+)
 
 CRUD = Arm(name="CRUD", guard="on", settings={"PROJECTOR_GUARD": "write_tables"})
 CQRS = Arm(name="CQRS", guard="on")
 NEITHER_RELAY_NOR_PROJECTOR = "api,queries"
 
 FIXED = "fixed"
-KINDS = ("look", "page", "book")
 SATURATED = {"looks": ("look",), "pages": ("page",), "bookings": ("book",), "all": KINDS}
 """What is asked for as fast as it is answered, and the kinds that take part."""
 
@@ -46,25 +47,6 @@ PARTS = {
 }
 """Whose CPU is told, as one."""
 
-UNITS = 1_000_000
-PAGE = 50
-FROM = "2190-01-01T00:00:00Z"
-
-
-class Crowd(Struct, frozen=True, kw_only=True):
-    """The fixed load per second and its length; then how long each of the saturating loads lasts, over how many connections per kind.
-
-    `hot_share` of the people of the fixed load want the same slot.
-    """
-
-    bookings_per_s: float
-    looks_per_s: float
-    pages_per_s: float
-    seconds: float
-    saturated_s: float
-    connections: int = 16
-    hot_share: float = 0.8
-
 
 async def measure(lab: Laboratory, arm: Arm, plan: Crowd) -> None:
     """One system per arm; the same people and the same loads in the same order."""
@@ -72,82 +54,24 @@ async def measure(lab: Laboratory, arm: Arm, plan: Crowd) -> None:
     parts = NEITHER_RELAY_NOR_PROJECTOR if arm.name == CRUD.name else None
     async with lab.system(arm, parts=parts) as system, system.client() as client:
         gauge = Gauge(system)
-        opened = await system.open_resource(capacities=[UNITS] * PAGE, rng=lab.rng("hall"))
+        opened = await open_hall(lab, system)
         lab.step(f"{arm.name}: a fixed load for {plan.seconds:g} s")
         async with lab.trial(system, arm, {"load": FIXED}, slot_ids=opened.slot_ids) as record:
             before = await gauge.read()
-            record.offered(await _people(lab, client, record, opened, plan))
+            record.offered(await people(lab, client, record, opened, plan))
             load = load_between(before, await gauge.read())
             record.note(load=msgspec.to_builtins(load))
         for name, kinds in SATURATED.items():
             lab.step(f"{arm.name}: {name}, as many as are answered, for {plan.saturated_s:g} s")
             async with lab.trial(system, arm, {"load": name}, read_log=False) as record:
                 before = await gauge.read()
-                loops = [_loop(system, opened, kind, plan) for kind in kinds]
+                loops = [as_many_as_are_answered(system, opened, kind, plan) for kind in kinds]
                 totals = dict(zip(kinds, await asyncio.gather(*loops), strict=True))
                 load = load_between(before, await gauge.read())
                 record.note(
                     load=msgspec.to_builtins(load),
-                    answered={kind: _told(of, kind) for kind, of in totals.items()},
+                    answered={kind: told(of, kind) for kind, of in totals.items()},
                 )
-
-
-async def _people(
-    lab: Laboratory, client: Client, record: Recorder, opened: Opened, plan: Crowd
-) -> Offered:
-    """Everybody books a unit of some slot, looks at one, or opens the calendar."""
-    weights = (plan.looks_per_s, plan.pages_per_s, plan.bookings_per_s)
-
-    async def visit(number: int, intended_ns: int) -> None:
-        rng = lab.rng("person", number)
-        person = Person(client, record, number, rng)
-        (kind,) = rng.choices(KINDS, weights)
-        # Most want the same evening, so that what is read has just changed.
-        slot_id = (
-            opened.slot_ids[0] if rng.random() < plan.hot_share else rng.choice(opened.slot_ids)
-        )
-        if kind == "look":
-            await person.look(slot_id, intended_ns=intended_ns)
-        elif kind == "page":
-            await person.do("page", "GET", _page(opened), intended_ns=intended_ns)
-        else:
-            await person.book(slot_id, intended_ns=intended_ns)
-
-    people = poisson(sum(weights), lab.rng("people"))
-    return await open_loop(people, visit, seconds=plan.seconds)
-
-
-def _page(opened: Opened) -> str:
-    return f"/v1/availability?resource_id={opened.resource_id}&from={FROM}&limit={PAGE}"
-
-
-async def _loop(system: System, opened: Opened, kind: str, plan: Crowd) -> Totals:
-    """One kind of request over connections of its own."""
-    write = RequestWriter(system.url)
-    if kind == "book":
-        next_request = one_unit_each(system.url, "/v1/bookings", opened.slot_ids)()
-    elif kind == "look":
-        looks = [write("GET", f"/v1/slots/{slot_id}") for slot_id in opened.slot_ids]
-        next_request = lambda n: looks[n % len(looks)]  # noqa: E731  as short as it is
-    else:
-        page = write("GET", _page(opened))
-        next_request = lambda _: page  # noqa: E731
-    return await closed_loop(
-        system.url,
-        connections=plan.connections,
-        seconds=plan.saturated_s,
-        next_request=next_request,
-    )
-
-
-def _told(totals: Totals, kind: str) -> dict[str, float]:
-    wanted = totals.statuses[201 if kind == "book" else 200]
-    return {
-        "per_s": wanted / totals.seconds,
-        "astray": totals.statuses.total() - wanted + totals.unanswered,
-        "p50_ms": totals.percentile_ms(50),
-        "p99_ms": totals.percentile_ms(99),
-    }
 
 
 def judge(records: Sequence[Record], plan: Crowd) -> Judged:  # noqa: ARG001  every scenario is judged with its plan

@@ -13,16 +13,17 @@ from msgspec import Struct
 from loadtest.checkers.conservation import conservation
 from loadtest.checkers.honest_refusals import honest_refusals
 from loadtest.checkers.integrity import integrity
+from loadtest.checkers.neighbours_served import neighbours_served
+from loadtest.checkers.no_deadlock import answered_no_deadlock, counted_no_deadlock
 from loadtest.driver import burst, constant, open_loop
 from loadtest.evidence.trial import Record
 from loadtest.experiment.figures import Drawn, Figure, Kind, Line
 from loadtest.experiment.findings import Cell, Judged, Measure
 from loadtest.experiment.laboratory import Laboratory
 from loadtest.experiment.scenario import Arm, Scenario
-from loadtest.history import Operation
 from loadtest.system import System
 from loadtest.system.doors import ALL, DEADLOCK, Doors, open_doors
-from loadtest.verdict import Judgement, Witness, judged
+from loadtest.verdict import Judgement
 from loadtest.workloads.person import Person
 
 PARTIES, POISON, ORDERS = "party sizes", "poison", "lock order"
@@ -41,7 +42,6 @@ POISONED = -1
 """The journey of whoever sends the poisoned command."""
 OTHERS = 2
 """API processes beside the system's own: of two, one waits while the other has all its locks; it takes two that wait to make a circle."""
-SERVER_ERROR = 500
 BATCH_SHOWN_MAX = 256
 CROWDED_S = 0.005
 
@@ -171,8 +171,10 @@ def _cell(record: Record) -> Cell:
     operations, events = record.operations, record.events
     if fault == PARTIES:
         mine = honest_refusals(operations, events)
+    elif fault == POISON:
+        mine = neighbours_served(operations, poisoner=POISONED)
     else:
-        mine = neighbours_served(operations) if fault == POISON else no_deadlock(record)
+        mine = _no_deadlock(record)
     others = [check(operations, events) for check in (integrity, conservation)]
     asked = [o for o in record.of("book") if o.journey != POISONED]
     return Cell(
@@ -196,59 +198,11 @@ def _batches(record: Record) -> int:
     return int(record.trial.facts.get("counted", {}).get(ALL, 0))
 
 
-def neighbours_served(operations: Sequence[Operation]) -> Judgement:
-    """Whoever shares a batch with a poisoned command is answered as if it were not there. Opportunities are those who came with it."""
-    neighbours = [o for o in operations if o.op == "book" and o.journey != POISONED]
-    poisoned = next((o.key for o in operations if o.journey == POISONED), None)
-    witnesses = [
-        Witness(
-            story="journey {journey} asked for {units} units beside the poisoned command {poisoned}, and was answered {status}",
-            facts={
-                "journey": o.journey,
-                "units": o.units,
-                "poisoned": poisoned,
-                "status": o.status,
-            },
-            size=o.journey,
-        )
-        for o in neighbours
-        if o.status >= SERVER_ERROR
-    ]
-    healthy = [o for o in operations if o.journey == POISONED and o.status < SERVER_ERROR]
-    hole = "the poisoned command was decided like any other" if healthy or not poisoned else None
-    return judged(
-        "neighbours_served", opportunities=len(neighbours), witnesses=witnesses, hole=hole
-    )
-
-
-def no_deadlock(record: Record) -> Judgement:
-    """No process was told by Postgres that it waits in a circle. Opportunities are batches; uncounted, requests that were answered or not."""
-    stays = record.of("book")
+def _no_deadlock(record: Record) -> Judgement:
     counted = record.trial.facts.get("counted")
-    if counted is not None:
-        witnesses = [
-            Witness(
-                story="deadlock {number} of {all} between processes that decided {batches} batches of stays",
-                facts={
-                    "number": number,
-                    "all": int(counted[DEADLOCK]),
-                    "batches": int(counted[ALL]),
-                },
-                size=number,
-            )
-            for number in range(1, int(counted[DEADLOCK]) + 1)
-        ]
-        return judged("no_deadlock", opportunities=int(counted[ALL]), witnesses=witnesses)
-    witnesses = [
-        Witness(
-            story="journey {journey} wanted {slots} slots and was answered {status}",
-            facts={"journey": o.journey, "slots": len(o.lines), "status": o.status},
-            size=o.journey,
-        )
-        for o in stays
-        if o.status >= SERVER_ERROR
-    ]
-    return judged("no_deadlock", opportunities=len(stays), witnesses=witnesses)
+    if counted is None:
+        return answered_no_deadlock(record.operations)
+    return counted_no_deadlock(deadlocks=int(counted[DEADLOCK]), batches=int(counted[ALL]))
 
 
 def _figures(records: Sequence[Record]) -> list[Figure]:

@@ -4,6 +4,7 @@
 * `visitors` - a ticket shop's mixed traffic
 * `sale` - one slot until it is sold out; `selling_out` - at each staleness; `sale_figures` - what became of it
 * `busy_night` - people and readers at a system that is being hurt
+* `busy_hall` - looks, pages and bookings at a fixed rate, or as many as are answered
 * `own_seats` - everybody books a seat that somebody else looks at for the first time
 * `crowded_slots` - more is wanted than there is, and what was really sold
 * `sold_out_hall` - waiting for one of the holds to be released
