@@ -167,7 +167,8 @@ PROBLEMS = table_of(
         slug="invalid-parameter",
         title="A query parameter cannot be understood",
         status=400,
-        meaning="A query parameter is unknown, repeated, missing, or not of the documented form.",
+        meaning="A query parameter is unknown, repeated, missing, not of the documented form, or asks for more "
+        "than is given at a time.",
         remedy="Mend the parameter named in `detail`; the parameters are listed at `/schema`.",
     ),
     ProblemType(

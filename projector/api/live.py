@@ -32,6 +32,9 @@ from projector.replica.slots import ReplicatedSlots, lanes
 
 STREAMS_MAX = 12_000
 """Per process; each holds a socket and the newest states a slow client has not read."""
+SLOTS_MAX = 10_000
+"""Of a resource that is followed as a whole; hourly slots of a year are fewer. At 0.3 kB each a snapshot
+is of 3 MB, for every stream of it and again after every hole."""
 OTHER_FILES = 500
 """Sockets and files for everything that is not a stream."""
 
@@ -90,7 +93,7 @@ class Live:
         It ends when the process does, or once the caller is no longer `admitted`.
 
         Raises:
-            Problem: they cannot be met, or there are too many streams.
+            Problem: they cannot be met, or there are too many streams, or slots in this one.
         """
         followed = self._followed(asked)
         if self._draining:
@@ -99,6 +102,7 @@ class Live:
             raise Problem("queue-full", f"{self._streams_max} streams are open on this process.")
         stream = LiveStream(
             followed,
+            slots_max=SLOTS_MAX,
             follower=self._follower,
             events=self._events,
             counts=self.counts,
@@ -121,14 +125,24 @@ class Live:
             return Followed(slot_ids=slot_ids, look=partial(self._slots.find_all, slot_ids))
         resource_id = asked.resource_id
         assert resource_id is not None  # noqa: S101  # one of the two is said
-        return Followed(resource_id=resource_id, look=partial(self._resources.find, resource_id))
+        return Followed(resource_id=resource_id, look=partial(self._whole, resource_id))
+
+    async def _whole(self, resource_id: UUID) -> Found[list[bytes]]:
+        found = await self._resources.find(resource_id)
+        if len(found.value) > SLOTS_MAX:
+            raise Problem(
+                "invalid-parameter",
+                f"resource_id: it has more than {SLOTS_MAX:,} slots, too many to be followed as a whole; "
+                "follow those of interest with slot_id.",
+            )
+        return found
 
     async def _look_at_resources(
         self, resource_ids: Sequence[UUID]
     ) -> Mapping[UUID, Found[list[bytes]]]:
         looked = {}
         for resource_id in resource_ids:
-            found = await slots_of_resource(self._read_model, resource_id)
+            found = await slots_of_resource(self._read_model, resource_id, slots_max=SLOTS_MAX)
             if found.as_of is not None:
                 await self._follower.due.keep_back(found.as_of)
             looked[resource_id] = Found(
@@ -167,7 +181,12 @@ def routes(live: Live, reader: Reader) -> list[HTTPRouteHandler]:
         },
     )
     async def stream(request: StrictRequest) -> LiveStream:
-        """Availability as it changes, as server-sent events."""
+        """Availability as it changes, as server-sent events.
+
+        Of up to 100 slots, or of a resource with at most 10,000 slots: one with more is refused (400
+        `invalid-parameter`). `bye` is the last event: the process ends, the key was revoked (at most 5 s
+        ago), or a snapshot would be due of a resource that has grown too large.
+        """
         asked = request.query_as(StreamAsked)
         conditions = read_conditions(request.scope, reader.tokens.codec)
         resumed = header_list(request.scope, b"last-event-id")

@@ -16,6 +16,7 @@ from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
 from booking.edge.one_write import CUT_OFF
+from booking.edge.problems import Problem
 from booking.events.tokens import Token
 from projector.api.events_sent import RETRY, EventsSent
 from projector.api.wait import UNREACHABLE
@@ -75,6 +76,8 @@ class LiveStream:
         "_look",
         "_missed",
         "_patience",
+        "_refused",
+        "_slots_max",
         "_told",
         "resource_id",
         "slot_ids",
@@ -84,6 +87,7 @@ class LiveStream:
         self,
         followed: Followed,
         *,
+        slots_max: int,
         follower: Follower,
         events: EventsSent,
         counts: StreamCounts,
@@ -93,6 +97,7 @@ class LiveStream:
         self.slot_ids = followed.slot_ids
         self.resource_id = followed.resource_id
         self._look = followed.look
+        self._slots_max = slots_max
         self._follower = follower
         self._events = events
         self._counts = counts
@@ -103,6 +108,7 @@ class LiveStream:
         self._changed: dict[UUID, tuple[Told, int]] | None = None  # newest, not yet sent
         self._missed = False  # a hole in the feed: only a snapshot mends it
         self._gone = False
+        self._refused = False  # what it follows has become too much
         self._draining = False
         self._bell: asyncio.Future[None] | None = None
         self._patience: asyncio.Timeout | None = None
@@ -134,6 +140,8 @@ class LiveStream:
         elif told.slot.slot_id in self._changed:
             self._counts.conflated += 1
         self._changed[told.slot.slot_id] = told, position
+        if len(self._changed) > self._slots_max:  # of a resource that grew meanwhile: look how far
+            self.missed(position)
         self._ring()
 
     def missed(self, position: int) -> None:  # noqa: ARG002  the snapshot has its own
@@ -170,7 +178,7 @@ class LiveStream:
         loop = asyncio.get_running_loop()
         tick = loop.time() + TICK_S
         # At least once a tick, and before every event: nothing is told to a key that was revoked.
-        while not self._gone and not self._draining and self._admitted():
+        while not (self._gone or self._refused or self._draining) and self._admitted():
             now_s = loop.time()
             event = None
             if self._missed:
@@ -192,6 +200,9 @@ class LiveStream:
         self._missed = False
         try:
             found = await self._look()
+        except Problem:
+            self._refused = True  # who comes again is told why
+            return None
         except UNREACHABLE:
             self._missed = True
             return None
@@ -225,7 +236,7 @@ class LiveStream:
 
     async def _wait_until(self, at_s: float) -> None:
         loop = asyncio.get_running_loop()
-        if self._gone or self._draining:
+        if self._gone or self._refused or self._draining:
             return
         self._bell = loop.create_future()
         timer = loop.call_at(at_s, self._ring)
