@@ -2,7 +2,8 @@
 
 Each component (write side, read side) has its own history in one table. Any number of processes
 may start at once: one applies, the others wait and find nothing to do. A file that was changed
-after it had been applied is drift, and refused. Going back is left to backups.
+after it had been applied, or is not there any more, is drift, and refused before anything is applied.
+Going back is left to backups.
 """
 
 import asyncio
@@ -34,8 +35,14 @@ CREATE TABLE IF NOT EXISTS migrations.applied (
     CONSTRAINT applied_once PRIMARY KEY (component, name)
 );
 """
-APPLIED = "SELECT name, sha256 FROM migrations.applied WHERE component = $1"
+APPLIED = "SELECT name, sha256 FROM migrations.applied WHERE component = $1 ORDER BY name"
 REMEMBER = "INSERT INTO migrations.applied (component, name, sha256) VALUES ($1, $2, $3)"
+
+BEGIN_ANEW = (
+    "begin anew with an empty database (for one of `booking up`, remove the data directory) if it was "
+    "made before 0.1.0"
+)
+"""Until the first release files were rewritten, so there is no way on from what was made by them."""
 
 
 def _silent(_: str) -> None: ...
@@ -56,7 +63,8 @@ async def migrate(
 
     Raises:
         Misconfigured: the database cannot be reached, the login lacks a right, an applied file
-            was changed, or another process held the lock for longer than `LOCK_DEADLINE_S`.
+            was changed or is not known, or another process held the lock for longer than
+            `LOCK_DEADLINE_S`.
     """
     try:
         connection = await asyncpg.connect(url, timeout=10)
@@ -68,24 +76,19 @@ async def migrate(
         await _lock(connection)
         await connection.execute(HISTORY)
         known = {row["name"]: row["sha256"] for row in await connection.fetch(APPLIED, component)}
-        applied = []
-        for file in sorted(folder.glob("*.sql")):  # noqa: ASYNC240 - a dozen local files, once
-            text = file.read_text(encoding="utf-8")
-            digest = hashlib.sha256(text.encode()).hexdigest()
-            if known.get(file.name) == digest:
-                continue
-            if file.name in known:
-                raise Misconfigured(
-                    f"{component}/{file.name} was changed after it had been applied: restore the "
-                    "file and put the change into a new one with the next number."
-                )
-            progress(f"{component}/{file.name}")
+        texts = {
+            file.name: file.read_text(encoding="utf-8")
+            for file in sorted(folder.glob("*.sql"))  # noqa: ASYNC240 - a dozen local files, once
+        }
+        _refuse_drift(component, known, texts)
+        missing = [name for name in texts if name not in known]
+        for name in missing:
+            progress(f"{component}/{name}")
             async with connection.transaction():
-                await connection.execute(text)
+                await connection.execute(texts[name])
                 await connection.execute("RESET ROLE")
-                await connection.execute(REMEMBER, component, file.name, digest)
-            applied.append(file.name)
-        return applied
+                await connection.execute(REMEMBER, component, name, _digest(texts[name]))
+        return missing
     except asyncpg.InsufficientPrivilegeError as error:
         raise Misconfigured(
             f"The login of {variable} may not migrate ({error}): use one that may create roles "
@@ -93,6 +96,25 @@ async def migrate(
         ) from error
     finally:
         await connection.close(timeout=10)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refuse_drift(component: str, known: dict[str, str], texts: dict[str, str]) -> None:
+    """Raises Misconfigured when these files do not go on from what was applied."""
+    for name, digest in known.items():
+        if name not in texts:
+            raise Misconfigured(
+                f"{component}/{name} was applied by a version this one does not know: "
+                f"{BEGIN_ANEW}; otherwise run the version that made it, or a newer one."
+            )
+        if digest != _digest(texts[name]):
+            raise Misconfigured(
+                f"{component}/{name} was changed after it had been applied: {BEGIN_ANEW}; "
+                "otherwise restore the file and put the change into a new one with the next number."
+            )
 
 
 async def _lock(connection: asyncpg.Connection) -> None:

@@ -2,7 +2,7 @@
 
 What it protects: an id exists once, a list of slots is opened as a whole or not at all, a policy is
 changed from the version that was seen, and a repeated key gets its first answer. How: the functions
-of schema 0006 and 0012, under the same lock order (resources, slots, head of the log) as bookings.
+of schema 0010, under the same lock order (resources, slots, head of the log) as bookings.
 What it costs: one flush per call; nobody queues for these, so they are not batched. A limit per
 customer that was not there before costs 4 us per live booking of the resource, before any lock.
 """

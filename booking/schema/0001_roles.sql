@@ -1,7 +1,8 @@
--- The five roles, and three schemas that say who may see what.
+-- The five roles, and the two schemas of the write side: its own, and what others may see of it.
 --
 -- Everything is owned by booking_owner, which nobody works as. Each process takes one of the other
--- four with its connection, so what a process may do stands here and not in its code.
+-- four with its connection, so what a process may do stands in these files and not in its code:
+-- rights to tables and views beside them, the right to call functions in 0011.
 -- Roles belong to the whole server, so two databases migrated at once may meet here.
 
 DO $$

@@ -1,11 +1,12 @@
--- The guard of the product, in steps that can be read one by one: `booking.decide` answers a whole batch of commands about slots and
--- bookings in one call, which is one transaction. No client round trip lies between the first lock
+-- The guard of the product: `booking.decide`, at the end, answers a whole batch of commands about slots
+-- and bookings in one call, which is one transaction. No client round trip lies between the first lock
 -- and the commit, so a paused process can never hold up the others.
 --
--- Its steps: lock, look up, judge each command on what the earlier ones left, reclaim, write,
--- record, number. They are separate statements on purpose. Under READ COMMITTED each sees what was
--- committed before it began, and a locked row is read as it was when the lock was got; so what is
--- judged is what is locked.
+-- Its steps: lock, look up, judge each command on what the earlier ones left, reclaim, write, record,
+-- number. They are separate statements on purpose. Under READ COMMITTED each sees what was committed
+-- before it began, and a locked row is read as it was when the lock was got; so what is judged is what
+-- is locked. One clever statement that locks and judges at once would judge the picture from before it
+-- waited.
 --
 -- Lock order, the same for every command of every process: slots by id, bookings by id, a customer's
 -- use of a slot, head of the log. Two batches can therefore wait for each other, never in a circle.
@@ -134,7 +135,7 @@ BEGIN
 END $$;
 
 -- One batch, from the first lock to the answers.
-CREATE OR REPLACE FUNCTION booking.decide(
+CREATE FUNCTION booking.decide(
     commands booking.command[], lines booking.requested_line[])
 RETURNS SETOF booking.answer LANGUAGE plpgsql
 -- Planned once per session, whatever tables and batch look like then: tables are reached by index,
@@ -309,8 +310,3 @@ BEGIN
         FROM unnest(answers) AS a CROSS JOIN booking.log_head AS head;
     END IF;
 END $$;
-
--- Of the function in 0005 that this replaces.
-DROP FUNCTION booking.past_holds(uuid[], integer[], timestamptz, uuid[]);
-DROP FUNCTION booking.oldest(booking.past_hold[], uuid, uuid[], integer);
-DROP TYPE booking.past_hold;

@@ -1,7 +1,7 @@
 -- Who may call the write side's functions: booking_writer, and nobody else. Unless it is taken back,
 -- Postgres lets everybody call a new function; booking_relay may look into this schema, so it could.
 --
--- A later file that makes a function takes the right back beside it; CREATE OR REPLACE keeps what is.
+-- A later file that makes a function takes the right back beside it.
 
 SET LOCAL ROLE booking_owner;
 

@@ -44,7 +44,35 @@ async def test_of_three_that_start_at_once_one_applies_and_nobody_fails(empty_da
 async def test_a_file_changed_after_it_was_applied_is_refused_by_name(empty_database_url, folder):
     await migrate(empty_database_url, component="house", folder=folder)
     (folder / "0001_halls.sql").write_text("CREATE TABLE hall (name text, seats integer);")
+    (folder / "0003_windows.sql").write_text("CREATE TABLE window_seat (name text);")
+    told = []
     with pytest.raises(Misconfigured, match=r"house/0001_halls\.sql was changed"):
+        await migrate(empty_database_url, component="house", folder=folder, progress=told.append)
+    assert told == [], "and nothing new is applied"
+
+
+async def test_a_database_further_than_these_files_is_refused_by_name(empty_database_url, folder):
+    await migrate(empty_database_url, component="house", folder=folder)
+    (folder / "0002_doors.sql").rename(folder / "0002_gates.sql")
+    told = []
+    with pytest.raises(
+        Misconfigured,
+        match=r"house/0002_doors\.sql was applied by a version this one does not know",
+    ):
+        await migrate(empty_database_url, component="house", folder=folder, progress=told.append)
+    assert told == [], "and nothing new is applied"
+
+
+@pytest.mark.parametrize("drift", ["changed", "gone"])
+async def test_who_made_a_database_before_the_first_release_is_told_to_begin_anew(
+    drift, empty_database_url, folder
+):
+    await migrate(empty_database_url, component="house", folder=folder)
+    if drift == "changed":
+        (folder / "0002_doors.sql").write_text("CREATE TABLE door (name text, width integer);")
+    else:
+        (folder / "0002_doors.sql").unlink()
+    with pytest.raises(Misconfigured, match=r"remove the data directory\) if it was made before"):
         await migrate(empty_database_url, component="house", folder=folder)
 
 

@@ -37,7 +37,7 @@ BROKEN = [
                 "CHECK (true)",
             ),
             (
-                "booking/schema/0008_judging.sql",
+                "booking/schema/0006_judging.sql",
                 "ELSIF growth > s.capacity + s.overbooking_units - s.held - s.confirmed THEN",
                 "ELSIF growth > s.capacity + 1000000 THEN",
             ),
@@ -66,7 +66,7 @@ BROKEN = [
         guard="If-Match",
         changes=[
             (
-                "booking/schema/0008_judging.sql",
+                "booking/schema/0006_judging.sql",
                 "IF NOT s.version = ANY (c.if_match)\n",
                 "IF false AND NOT s.version = ANY (c.if_match)\n",
             )
@@ -90,7 +90,7 @@ BROKEN = [
         guard="recorded_at under the lock of the log's head",
         changes=[
             (
-                "booking/schema/0004_recording.sql",
+                "booking/schema/0008_recording.sql",
                 "recorded_at = greatest(head.recorded_at, clock_timestamp())",
                 "recorded_at = transaction_timestamp()",
             )

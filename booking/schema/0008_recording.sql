@@ -1,11 +1,108 @@
--- How a decision becomes lasting, step by step: number the events, change the bookings there are,
--- and in one statement write what is new together with the event and the answer that tell it.
--- Replaces the body of `booking.record` (0004), which every guard hands its decisions to.
+-- How a decision becomes lasting: numbered events, bookings, lines and the answer to be repeated, in
+-- the transaction that took or returned the units. Every guard, the product's and those the laboratory
+-- compares it with, hands its decisions to `booking.record`; so arms differ in the guard alone.
 
 SET LOCAL ROLE booking_owner;
 
--- Events of long stays are stored as they are: compressing them took a twelfth of the deciding time.
-ALTER TABLE booking.event_log SET (toast_tuple_target = 8160);
+-- RFC 3339 in UTC, with six decimals or none, as all of the API writes moments.
+CREATE FUNCTION booking.rfc3339(moment timestamptz) RETURNS text LANGUAGE sql STABLE
+RETURN to_char(moment AT TIME ZONE 'UTC',
+    CASE WHEN date_trunc('second', moment) = moment
+         THEN 'YYYY-MM-DD"T"HH24:MI:SS"Z"' ELSE 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"' END);
+
+-- A JSON string or null, for the few values that are neither number nor id.
+CREATE FUNCTION booking.json_moment(moment timestamptz) RETURNS text LANGUAGE sql STABLE
+RETURN coalesce('"' || booking.rfc3339(moment) || '"', 'null');
+
+-- The state of a slot after an event, as the payload says it. STABLE like `format`, or it could not be
+-- inlined and would be called per row.
+CREATE FUNCTION booking.json_slot_change(c booking.slot_change) RETURNS text LANGUAGE sql STABLE
+RETURN format('{"slot_id":"%s","resource_id":"%s","units":%s,"version":%s,"state":"%s",'
+    '"capacity":%s,"overbooking_units":%s,"held":%s,"confirmed":%s,"remaining":%s}',
+    (c).slot_id, (c).resource_id, (c).units, (c).version, (c).state, (c).capacity,
+    (c).overbooking_units, (c).held, (c).confirmed,
+    (c).capacity + (c).overbooking_units - (c).held - (c).confirmed);
+
+-- The whole slot, as a command about slots answers it; without the closing brace.
+CREATE FUNCTION booking.json_slot(
+    c booking.slot_change, starts_at timestamptz, ends_at timestamptz)
+RETURNS text LANGUAGE sql STABLE
+RETURN format('{"slot_id":"%s","resource_id":"%s","starts_at":"%s","ends_at":"%s","state":"%s",'
+    '"capacity":%s,"overbooking_units":%s,"held":%s,"confirmed":%s,"remaining":%s,"version":%s',
+    (c).slot_id, (c).resource_id, booking.rfc3339(starts_at), booking.rfc3339(ends_at),
+    (c).state, (c).capacity, (c).overbooking_units, (c).held, (c).confirmed,
+    (c).capacity + (c).overbooking_units - (c).held - (c).confirmed, (c).version);
+
+-- A line of a booking's answer; remaining and version are null where the event left the slot alone.
+CREATE FUNCTION booking.json_answer_line(
+    slot_id uuid, units integer, remaining integer, version bigint)
+RETURNS text LANGUAGE sql STABLE
+RETURN format('{"slot_id":"%s","units":%s,"remaining":%s,"version":%s}', slot_id, units,
+    coalesce(remaining::text, 'null'), coalesce(version::text, 'null'));
+
+CREATE FUNCTION booking.json_booking(
+    booking_id uuid, customer_id uuid, state text, version bigint, expires_at timestamptz,
+    "position" bigint, lines text) RETURNS text LANGUAGE sql STABLE
+RETURN format('{"booking_id":"%s","customer_id":"%s","state":"%s","version":%s,"expires_at":%s,'
+    '"position":%s,"lines":[%s]}',
+    booking_id, customer_id, state, version, booking.json_moment(expires_at), "position", lines);
+
+-- The data of a booking's event, as the payload says it.
+CREATE FUNCTION booking.json_event_data(d booking.decision, lines text, lines_before text)
+RETURNS text LANGUAGE sql STABLE
+RETURN CASE
+    WHEN (d).booking_id IS NULL THEN '{}'
+    WHEN (d).event_type IN ('HoldPlaced', 'BookingConfirmed') THEN
+        format('{"customer_id":"%s","state":"%s","version":%s,"expires_at":%s,"lines":[%s],"before":%s}',
+            (d).customer_id, (d).state, (d).version, booking.json_moment((d).expires_at), lines,
+            coalesce('"' || (d).before || '"', 'null'))
+    WHEN (d).event_type = 'HoldExtended' THEN
+        format('{"version":%s,"expires_at":%s}', (d).version, booking.json_moment((d).expires_at))
+    WHEN (d).event_type = 'BookingRescheduled' THEN
+        format('{"state":"%s","version":%s,"lines":[%s],"lines_before":[%s]}',
+            (d).state, (d).version, lines, lines_before)
+    WHEN (d).event_type = 'BookingTransferred' THEN
+        format('{"version":%s,"customer_id":"%s","customer_id_before":"%s"}',
+            (d).version, (d).customer_id, (d).customer_before)
+    ELSE format('{"state":"%s","version":%s,"before":"%s"}', (d).state, (d).version, (d).before)
+    END;
+
+-- The positions of `events` new events: the last lock of every deciding transaction, held until its
+-- commit. `recorded_at` is taken under it and never goes back, so it orders as positions do.
+CREATE FUNCTION booking.number(
+    events integer, OUT epoch uuid, OUT before_first bigint, OUT recorded_at timestamptz)
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE booking.log_head AS head
+    SET "position" = head."position" + events,
+        recorded_at = greatest(head.recorded_at, clock_timestamp())
+    RETURNING head.epoch, head."position" - events, head.recorded_at
+    INTO epoch, before_first, recorded_at;
+END $$;
+
+-- A booking as it is, told from its newest event: its answer, and that event's position and moment.
+CREATE FUNCTION booking.booking_as_it_is(
+    wanted uuid, OUT answer text, OUT "position" bigint, OUT recorded_at timestamptz)
+LANGUAGE sql STABLE
+-- From one booking to its lines and its event: booking.record, for which it is called, prefers to join by
+-- hash and would read the whole log.
+SET enable_nestloop = on
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+AS $$
+    SELECT booking.json_booking(b.booking_id, b.customer_id, b.state, b.version, b.expires_at,
+               b."position", string_agg(
+                   booking.json_answer_line(l.slot_id, l.units, c.remaining, c.version),
+                   ',' ORDER BY l.slot_id)),
+           b."position", e.recorded_at
+    FROM booking.booking AS b
+    JOIN booking.booking_line AS l USING (booking_id)
+    JOIN booking.event_log AS e ON e."position" = b."position"
+    LEFT JOIN json_to_recordset(e.slots) AS c(slot_id uuid, remaining integer, version bigint)
+        ON c.slot_id = l.slot_id
+    WHERE b.booking_id = wanted
+    GROUP BY b.booking_id, e."position"
+$$;
 
 -- The bookings there are take their new state. Each was locked and judged in this transaction, so
 -- all must be as they were; lines that a reschedule replaces go first.
@@ -30,26 +127,6 @@ BEGIN
     WHERE booking_id = ANY (ARRAY(SELECT booking_id FROM unnest(decisions)
                                   WHERE event_type = 'BookingRescheduled'));
 END $$;
-
--- The data of a booking's event, as the payload says it.
-CREATE FUNCTION booking.json_event_data(d booking.decision, lines text, lines_before text)
-RETURNS text LANGUAGE sql STABLE
-RETURN CASE
-    WHEN (d).booking_id IS NULL THEN '{}'
-    WHEN (d).event_type IN ('HoldPlaced', 'BookingConfirmed') THEN
-        format('{"customer_id":"%s","state":"%s","version":%s,"expires_at":%s,"lines":[%s],"before":%s}',
-            (d).customer_id, (d).state, (d).version, booking.json_moment((d).expires_at), lines,
-            coalesce('"' || (d).before || '"', 'null'))
-    WHEN (d).event_type = 'HoldExtended' THEN
-        format('{"version":%s,"expires_at":%s}', (d).version, booking.json_moment((d).expires_at))
-    WHEN (d).event_type = 'BookingRescheduled' THEN
-        format('{"state":"%s","version":%s,"lines":[%s],"lines_before":[%s]}',
-            (d).state, (d).version, lines, lines_before)
-    WHEN (d).event_type = 'BookingTransferred' THEN
-        format('{"version":%s,"customer_id":"%s","customer_id_before":"%s"}',
-            (d).version, (d).customer_id, (d).customer_before)
-    ELSE format('{"state":"%s","version":%s,"before":"%s"}', (d).state, (d).version, (d).before)
-    END;
 
 -- Write all that happened: each decision is told once, as its event and as its answer, and written
 -- from there. Answers about bookings are returned; those about slots come from booking.as_it_is_now.
@@ -170,7 +247,7 @@ END $$;
 -- under the lock of the log's head, so two transactions never wait for each other over one: the
 -- later of two equal keys fails with `command_decided_once`, nothing has happened, and when it is
 -- run again it finds the answer.
-CREATE OR REPLACE FUNCTION booking.record(
+CREATE FUNCTION booking.record(
     decisions booking.decision[], changes booking.slot_change[])
 RETURNS SETOF booking.answer LANGUAGE plpgsql
 -- Planned once per session, as in booking.decide.

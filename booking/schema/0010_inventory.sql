@@ -5,39 +5,16 @@
 
 SET LOCAL ROLE booking_owner;
 
--- A refusal together with where the log stands.
-CREATE FUNCTION booking.refuse(command booking.command, slug text, status integer, members text)
-RETURNS SETOF booking.answer LANGUAGE sql STABLE AS $$
-    SELECT command.ordinal, slug, status, members, NULL, NULL::bigint, head.epoch, head."position",
-           greatest(head.recorded_at, transaction_timestamp())
-    FROM booking.log_head AS head
-$$;
-
--- The answer to a command whose id was seen before, or no row.
-CREATE FUNCTION booking.replay(command booking.command) RETURNS SETOF booking.answer
-LANGUAGE sql STABLE AS $$
-    SELECT command.ordinal, 'replayed', r.status, r.answer, r.location, r.etag, r.epoch,
-           r."position", r.recorded_at
-    FROM booking.recall(command.caller, command.command_id) AS r
-    WHERE r.fingerprint = command.fingerprint
-    UNION ALL
-    SELECT refusal.*
-    FROM booking.recall(command.caller, command.command_id) AS r
-    CROSS JOIN booking.refuse(replay.command, 'idempotency-key-reused', 422, '{}') AS refusal
-    WHERE r.fingerprint <> command.fingerprint
-$$;
-
--- Keep the answer of an accepted command, and give it.
-CREATE FUNCTION booking.keep(
-    command booking.command, status integer, location text, etag bigint, epoch uuid,
-    "position" bigint, recorded_at timestamptz, body text)
-RETURNS SETOF booking.answer LANGUAGE sql AS $$
-    INSERT INTO booking.command_record (caller, command_id, fingerprint, command, status, location,
-        etag, epoch, "position", recorded_at, answer)
-    VALUES (command.caller, command.command_id, command.fingerprint, command.kind, status, location,
-        etag, epoch, "position", recorded_at, body);
-    SELECT command.ordinal, 'accepted', status, body, location, etag, epoch, "position", recorded_at
-$$;
+-- A resource's days are cut by the database, in the resource's time zone. The API knows the names of
+-- its own machine, and some of those are of that machine only (`localtime`), or newer than the
+-- database's: a resource in such a zone would be made and could never be shown by day.
+CREATE FUNCTION booking.knows_time_zone(name text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    PERFORM transaction_timestamp() AT TIME ZONE name;
+    RETURN true;
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN false;
+END $$;
 
 CREATE FUNCTION booking.json_policy(r booking.resource) RETURNS text LANGUAGE sql IMMUTABLE
 RETURN format('{"hold_seconds":%s,"units_per_booking_max":%s,"units_per_customer_max":%s,'
@@ -65,6 +42,11 @@ BEGIN
         RETURN QUERY SELECT * FROM booking.refuse(command, 'not-decided', 503, '{}');
         RETURN;
     END IF;
+    IF NOT booking.knows_time_zone(made.time_zone) THEN
+        RETURN QUERY SELECT * FROM booking.refuse(command, 'invalid-request', 422,
+            '{"errors":[{"pointer":"/time_zone","detail":"The database does not know this name"}]}');
+        RETURN;
+    END IF;
     IF EXISTS (SELECT FROM booking.resource AS r WHERE r.resource_id = made.resource_id) THEN
         RETURN QUERY SELECT * FROM booking.refuse(command, 'already-exists', 409,
             format('{"resource_id":"%s"}', made.resource_id));
@@ -84,9 +66,8 @@ BEGIN
             booking.json_policy(made)));
 END $$;
 
--- New rules for future bookings. A limit per customer that was not there before needs to know what
--- customers already have: with all slots of the resource locked, nobody books meanwhile, and whoever
--- locks a slot afterwards reads the new rule.
+-- New rules for future bookings. Where customers' uses begin or cease to be counted, nobody books while
+-- the slots are locked, and whoever locks one afterwards reads the new rule.
 CREATE FUNCTION booking.set_policy(
     command booking.command, resource_id uuid, hold_seconds integer,
     units_per_booking_max integer, units_per_customer_max integer, overbooking_units integer)
@@ -97,6 +78,7 @@ DECLARE
     wished booking.resource;
     body   text;
     number record;
+    counted_as_of bigint;  -- a position of the log
 BEGIN
     SELECT * INTO known FROM booking.resource AS r
     WHERE r.resource_id = resource_id FOR NO KEY UPDATE;
@@ -129,17 +111,18 @@ BEGIN
     ELSE
         wished.version := known.version + 1;
         IF (known.units_per_customer_max IS NULL) <> (units_per_customer_max IS NULL) THEN
+            IF units_per_customer_max IS NOT NULL THEN
+                counted_as_of := booking.count_uses(resource_id);
+                counted_as_of := booking.count_uses_since(resource_id, counted_as_of);
+            END IF;
             PERFORM FROM booking.slot AS s WHERE s.resource_id = resource_id
             ORDER BY s.slot_id FOR NO KEY UPDATE;
-            DELETE FROM booking.customer_use AS u USING booking.slot AS s
-            WHERE s.resource_id = resource_id AND u.slot_id = s.slot_id;
-            INSERT INTO booking.customer_use (slot_id, customer_id, units)
-            SELECT l.slot_id, b.customer_id, sum(l.units)
-            FROM booking.slot AS s JOIN booking.booking_line AS l USING (slot_id)
-            JOIN booking.booking AS b USING (booking_id)
-            WHERE s.resource_id = resource_id AND b.state IN ('held', 'confirmed')
-              AND units_per_customer_max IS NOT NULL
-            GROUP BY l.slot_id, b.customer_id ORDER BY l.slot_id, b.customer_id;
+            IF units_per_customer_max IS NOT NULL THEN
+                PERFORM booking.count_uses_since(resource_id, counted_as_of);
+            ELSE
+                DELETE FROM booking.customer_use AS u USING booking.slot AS s
+                WHERE s.resource_id = resource_id AND u.slot_id = s.slot_id;
+            END IF;
         END IF;
         SELECT epoch, before_first + 1 AS "position", recorded_at INTO number FROM booking.number(1);
         UPDATE booking.resource AS r
