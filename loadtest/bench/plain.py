@@ -11,6 +11,7 @@ from loadtest.bench.arm import HttpArm, same
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
 from loadtest.instruments.cpu_used import used_by
+from loadtest.system.child_processes import end
 from loadtest.workloads.many_bookings import one_unit_each
 
 MODULE = "loadtest.baselines.plain_litestar"
@@ -72,13 +73,5 @@ async def plain_litestar() -> AsyncIterator[Plain]:
                 raise CannotRunError("The plain Litestar application does not answer.")
         yield Plain(url, child.pid)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            child.terminate()
-        try:
-            async with asyncio.timeout(STOP_DEADLINE_S):
-                await child.wait()
-        finally:
-            if child.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
+        if not await end(child, within_s=STOP_DEADLINE_S):
+            raise TimeoutError(f"{MODULE} did not end within {STOP_DEADLINE_S:.0f} s.")

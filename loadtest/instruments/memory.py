@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from loadtest.system.part import children_of
+from loadtest.system.child_processes import children_of
 
 SAMPLE_EVERY_S = 2.0
 # What a command line says, and what its process is called; backends of Postgres are counted together.

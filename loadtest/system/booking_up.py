@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from loadtest.failures import CannotRunError
+from loadtest.system.child_processes import end
 
 READY = re.compile(rb"booking is ready at (http://\S+)")
 READY_DEADLINE_S = 60.0
@@ -137,13 +138,5 @@ def _last_words(code: int | None, log_file: Path) -> str:
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    try:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        async with asyncio.timeout(STOP_DEADLINE_S):
-            await process.wait()
-    finally:  # too slow, or we are being interrupted ourselves
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+    if not await end(process, within_s=STOP_DEADLINE_S):
+        raise TimeoutError(f"`booking up` did not end within {STOP_DEADLINE_S:.0f} s.")

@@ -4,7 +4,6 @@ It finds the servers by the run file of the data directory, like a part. It does
 """
 
 import asyncio
-import contextlib
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from loadtest.failures import CannotRunError
 from loadtest.system.booking_up import environment
+from loadtest.system.child_processes import end
 
 STOP_DEADLINE_S = 8.0
 
@@ -55,24 +55,7 @@ async def run_command(
             f"`{said}` did not end within {within_s:.0f} s: see {log_file}."
         ) from None
     finally:
-        await _end(process)
+        await end(process, within_s=STOP_DEADLINE_S)
     if process.returncode != 0:
         raise CannotRunError(f"`{said}` ended with exit code {process.returncode}: see {log_file}.")
     return printed
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Asks one that still runs to end; after STOP_DEADLINE_S it is killed."""
-    if process.returncode is not None:
-        return
-    try:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(STOP_DEADLINE_S):
-                await process.wait()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()

@@ -7,7 +7,6 @@ whether it is ready. It can be killed and started again on the same port. It doe
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Literal
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
 from loadtest.system.booking_up import environment
+from loadtest.system.child_processes import end
 
 Kind = Literal["api", "queries", "projector", "relay"]
 
@@ -113,34 +113,5 @@ class Part:
     async def stop(self) -> None:
         """Asks it to end; after STOP_DEADLINE_S it is killed. For good: its port is given back."""
         self._reservation.close()
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        try:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGCONT)
-                process.terminate()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_DEADLINE_S):
-                    await process.wait()
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-
-
-def children_of(pid: int) -> dict[int, str]:
-    """The processes another has started itself, by pid, with their command lines (Linux)."""
-    found: dict[int, str] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
-            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-        except OSError:
-            continue
-        if int(parent) == pid:
-            found[int(entry.name)] = command
-    return found
+        if self._process is not None:
+            await end(self._process, within_s=STOP_DEADLINE_S)

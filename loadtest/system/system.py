@@ -17,11 +17,12 @@ from loadtest.failures import CannotRunError
 from loadtest.faults import Faults
 from loadtest.history import LoggedEvent
 from loadtest.system.booking_up import RUN_FILE, RunFile, booking_up, read_run_file
+from loadtest.system.child_processes import children_of
 from loadtest.system.command import run_command
 from loadtest.system.event_log import read_log
 from loadtest.system.giving_back import give_back
 from loadtest.system.inventory import Opened, open_resource
-from loadtest.system.part import Kind, Part, children_of
+from loadtest.system.part import Kind, Part
 
 REQUEST_TIMEOUT_S = 15.0
 # So many that nobody waits for a connection while the system keeps up at all: people do not queue for each other.
