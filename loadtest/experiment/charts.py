@@ -1,4 +1,4 @@
-"""The two plots most scenarios need, made from their cells and trials: a measure against the knob, and a story over time.
+"""The plots more than one scenario needs: a measure against the knob, things compared beside each other, and a story over time.
 
 Pure. Other plots are put together from `loadtest.experiment.figures` by the scenario that wants them.
 """
@@ -66,6 +66,33 @@ def by_knob(
         y_max=y_max,
         x_log=x_log,
         y_log=y_log,
+    )
+
+
+def beside_each_other(
+    places: Sequence[str],
+    series: Sequence[tuple[Kind, str, Sequence[tuple[str, float, str]]]],
+    *,
+    heading: str,
+    caption: str,
+    what: str,
+    unit: str,
+) -> Figure:
+    """Dots at `places`, which the caption names from left to right; a colour and a label for each series of (place, value, tip)."""
+    place_of = {place: float(x) for x, place in enumerate(places, start=1)}
+    named = ", ".join(f"{x:.0f} {place}" for place, x in place_of.items())
+    return Figure(
+        heading=heading,
+        caption=f"{caption} {named}.",
+        x_label=what,
+        y_label=unit,
+        drawn=[
+            Dots(kind=kind, points=[(place_of[place], value, text) for place, value, text in told])
+            for kind, _, told in series
+        ],
+        key=[(kind, label) for kind, label, _ in series],
+        x_ticks=list(place_of.values()),
+        y_log=True,
     )
 
 

@@ -12,8 +12,8 @@ from msgspec import Struct
 
 from loadtest.driver import closed_loop
 from loadtest.evidence.trial import Knob, Record
-from loadtest.experiment.charts import tip
-from loadtest.experiment.figures import Dots, Figure, Kind
+from loadtest.experiment.charts import beside_each_other, tip
+from loadtest.experiment.figures import Figure, Kind
 from loadtest.experiment.findings import Cell, Judged, Measure
 from loadtest.experiment.laboratory import Laboratory
 from loadtest.experiment.scenario import Arm, Scenario
@@ -206,38 +206,27 @@ def _by_guard(
     cells: Sequence[Cell], measure: str, *, heading: str, caption: str, unit: str
 ) -> Figure:
     """A place for each guard, a colour for each number of slots."""
-    guards = list(dict.fromkeys(cell.arm for cell in cells))
     colours: dict[Knob, Kind] = dict(
         zip(dict.fromkeys(cell.knob for cell in cells), ("a", "b", "c", "d"), strict=False)
     )
-    drawn = [
-        Dots(
-            kind=colour,
-            points=[
-                (
-                    float(guards.index(cell.arm) + 1),
-                    cell.measured(measure),
-                    tip(cell, cell.arm, measure, "slots"),
-                )
-                for cell in cells
-                if cell.knob == slots
-            ],
-        )
-        for slots, colour in colours.items()
-    ]
-    named = ", ".join(f"{place} {guard}" for place, guard in enumerate(guards, start=1))
-    return Figure(
-        heading=heading,
-        caption=f"{caption} {named}.",
-        x_label="guard",
-        y_label=unit,
-        drawn=list(drawn),
-        key=[
-            (colour, "1 slot" if slots == 1 else f"{slots:,} slots")
+    return beside_each_other(
+        list(dict.fromkeys(cell.arm for cell in cells)),
+        [
+            (
+                colour,
+                "1 slot" if slots == 1 else f"{slots:,} slots",
+                [
+                    (cell.arm, cell.measured(measure), tip(cell, cell.arm, measure, "slots"))
+                    for cell in cells
+                    if cell.knob == slots
+                ],
+            )
             for slots, colour in colours.items()
         ],
-        x_ticks=[float(place) for place in range(1, len(guards) + 1)],
-        y_log=True,
+        heading=heading,
+        caption=caption,
+        what="guard",
+        unit=unit,
     )
 
 

@@ -15,8 +15,8 @@ from loadtest.checkers.honest_reads import honest_reads, stalenesses
 from loadtest.checkers.integrity import integrity
 from loadtest.driver.percentile import percentile
 from loadtest.evidence.trial import Record
-from loadtest.experiment.charts import named_arms
-from loadtest.experiment.figures import Dots, Figure
+from loadtest.experiment.charts import beside_each_other, named_arms
+from loadtest.experiment.figures import Figure
 from loadtest.experiment.findings import Cell, Judged, Measure
 from loadtest.experiment.laboratory import Laboratory
 from loadtest.experiment.scenario import Arm, Scenario
@@ -195,29 +195,25 @@ def _side_by_side(
 ) -> Figure:
     places = [(FIXED, kind) for kind in KINDS]
     places += [(load, kind) for load, kinds in SATURATED.items() for kind in kinds]
-    drawn = []
+    series = []
     for arm, colour, label in named_arms(cells):
         of = {cell.knob: cell for cell in cells if cell.arm == arm}
-        points = [
-            (
-                float(x),
-                of[load].measured(f"{kind}{figure}"),
-                f"{label}\n{load}: {kind}\n{of[load].measured(f'{kind}{figure}'):,.1f} {unit}",
-            )
-            for x, (load, kind) in enumerate(places, start=1)
+        told_at = [
+            (f"{load}: {kind}", of[load].measured(f"{kind}{figure}"))
+            for load, kind in places
             if load in of
         ]
-        drawn.append(Dots(kind=colour, points=points))
-    named = ", ".join(f"{x} {load}: {kind}" for x, (load, kind) in enumerate(places, start=1))
-    return Figure(
+        points = [
+            (place, value, f"{label}\n{place}\n{value:,.1f} {unit}") for place, value in told_at
+        ]
+        series.append((colour, label, points))
+    return beside_each_other(
+        [f"{load}: {kind}" for load, kind in places],
+        series,
         heading=heading,
-        caption=f"{caption} From left to right: {named}.",
-        x_label="load and kind of request",
-        y_label=unit,
-        drawn=list(drawn),
-        key=[(colour, label) for _, colour, label in named_arms(cells)],
-        x_ticks=[float(x) for x in range(1, len(places) + 1)],
-        y_log=True,
+        caption=f"{caption} From left to right:",
+        what="load and kind of request",
+        unit=unit,
     )
 
 
