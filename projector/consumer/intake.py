@@ -85,7 +85,7 @@ class Intake:
         """Forget what was collected and continue after an event of an epoch."""
         self._epoch, self.taken, self.known_head = epoch, after, head.position
         self._taken_id, self._unreadable = event_id, None
-        self._news_at = time.monotonic()
+        self._news_at = self._asked_at = time.monotonic()
         self._ready.clear()
         self._stream.arrived.clear()
         self.unheard.clear()
@@ -178,7 +178,6 @@ class Intake:
         if self._poll_s is not None or silent:
             ask_in_s = self._asked_at + (self._poll_s or ASK_S) - now
             if ask_in_s <= 0:
-                self._asked_at = now
                 await self._ask()
                 return
             at_most_s = min(at_most_s, ask_in_s)
@@ -201,6 +200,7 @@ class Intake:
         Raises:
             Contradicted: a newer epoch has begun, or the log no longer holds what was taken from it.
         """
+        self._asked_at = time.monotonic()
         if not self._guard.no_hole:
             self.known_head = await last_visible_position(self._log)
         head, event_id = await read_head_beside(self._log, self.taken)
@@ -221,6 +221,9 @@ class Intake:
                     self._news_at = time.monotonic()
 
     async def _collect_from_log(self) -> None:
+        if time.monotonic() - self._asked_at > SILENT_S:
+            # However far there is to go: nobody needs it when a newer epoch has begun meanwhile.
+            await self._ask()
         page = await read_payloads(
             self._log,
             epoch=self._epoch,

@@ -10,9 +10,15 @@ import pytest
 from at_work import projecting
 from eventually import eventually
 
+from booking.edge.database import DatabaseClock
 from booking.events.envelope import decode
+from projector.consumer import intake as intake_module
 from projector.consumer.apply import apply
+from projector.consumer.due import Due
+from projector.consumer.intake import Contradicted, Intake
+from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.order import Arrival, take_in_order
+from projector.consumer.silence import Silence
 from projector.guards.checkpoint_compare_and_set import (
     CheckpointMoved,
     move_checkpoint,
@@ -20,7 +26,7 @@ from projector.guards.checkpoint_compare_and_set import (
 )
 from projector.guards.dead_letters import SuspectSlots
 from projector.guards.one_epoch_only import begin_epoch
-from projector.log_reader import read_payloads
+from projector.log_reader import read_head, read_payloads
 from projector.projections import TABLES
 
 REMAINING = "SELECT remaining FROM read_model.slot WHERE slot_id = $1"
@@ -208,6 +214,27 @@ async def test_a_new_epoch_folds_the_log_again_under_a_new_generation(
     assert (await read_checkpoint(owner)).generation > before.generation
     assert await owner.fetchval("SELECT version FROM read_model.slot") == 1
     assert await owner.fetchval(REMAINING, slot_id) == 9
+
+
+async def test_whoever_is_far_behind_hears_of_a_new_epoch_before_the_end_of_the_old_log(
+    log, owner, monkeypatch
+):
+    monkeypatch.setattr(intake_module, "BATCH_MAX", 1)
+    monkeypatch.setattr(intake_module, "SILENT_S", 0)  # it asks between any two pages
+    for _ in range(3):
+        await log.slot()
+    head = await read_head(owner)
+    async with DatabaseClock(owner) as clock:
+        due = Due(timedelta(), clock.now_at_least)
+        intake = Intake(owner, Silence(), due, ConsumerMetrics())
+        intake.begin(head.epoch, after=0, event_id=None, head=head)
+        await intake.collect()
+        assert intake.taken == 1
+
+        await owner.execute("SELECT published.new_epoch(epoch) FROM published.head")
+
+        with pytest.raises(Contradicted, match="has begun"):
+            await intake.collect()
 
 
 async def test_a_log_that_contradicts_the_checkpoint_begins_a_new_epoch(log, owner, writer, stream):
