@@ -45,13 +45,6 @@ CREATE TABLE read_model.booking_event (
     PRIMARY KEY (booking_id, version)
 );
 
--- What was folded before has not been counted: a read model that is not empty is folded again. Reads
--- answer `rebuilding` until then; the projector that finds the epoch missing begins from the log.
-UPDATE read_model.checkpoint
-SET epoch = NULL, position = 0, event_id = NULL, as_of = NULL, generation = generation + 1,
-    state = 'rebuilding'
-WHERE position > 0;
-
 GRANT SELECT, INSERT, UPDATE, DELETE ON read_model.activity, read_model.booked,
     read_model.slot_event, read_model.booking_event TO projector_writer;
 GRANT SELECT ON read_model.activity, read_model.booked, read_model.slot_event,
