@@ -41,10 +41,8 @@ async def measure(bench: Bench) -> Measured:
     """
     plan = bench.plan
     async with (
-        in_production(bench.folder, parts=None) as product,
-        in_the_laboratory(
-            bench.folder, parts=None, settings={"PROJECTOR_GUARD": "write_tables"}
-        ) as crud,
+        in_production(bench, parts=None) as product,
+        in_the_laboratory(bench, parts=None, settings={"PROJECTOR_GUARD": "write_tables"}) as crud,
     ):
         systems = {PRODUCT: product, CRUD: crud}
         arms = []

@@ -50,7 +50,7 @@ async def measure(bench: Bench) -> Measured:
     """
     plan = bench.plan
     seconds = max(TURN_S_MIN, plan.turn_s * LONGER)
-    async with in_production(bench.folder, parts=None) as product:
+    async with in_production(bench, parts=None) as product:
         [slot_id] = await product.open_slots(1)
         requests = one_unit_each(product.url, "/v1/bookings", [slot_id], product.headers)
         sale = product.sale(SATURATED, requests, connections=plan.connections)

@@ -1,4 +1,7 @@
-"""What it costs here to make a write last: the price that a transaction per booking pays every time, and a batch once."""
+"""What it costs here to make a write last: the price that a transaction per booking pays every time, and a batch once.
+
+A disk that is faster than others can be made to cost what others do, by a Postgres that waits before each flush.
+"""
 
 import asyncio
 import os
@@ -16,6 +19,18 @@ BLOCKS = 64
 async def fdatasync_p50_ms(folder: Path) -> float:
     """The median of FLUSHES single flushes in `folder`, each after one block was written into a file of fixed size, as Postgres does."""
     return percentile(await asyncio.to_thread(_flushes_ms, folder), 50)
+
+
+def delayed_flushes(delay_us: int) -> list[str]:
+    """Statements after which a Postgres waits so long before every flush of its log, whoever commits: a slower disk for all of its clients.
+
+    See commit_delay in Postgres' manual; without commit_siblings it would wait only while others are busy.
+    """
+    return [
+        "ALTER SYSTEM SET commit_siblings = 0",
+        f"ALTER SYSTEM SET commit_delay = {delay_us}",
+        "SELECT pg_reload_conf()",
+    ]
 
 
 def _flushes_ms(folder: Path) -> list[float]:

@@ -44,7 +44,7 @@ async def measure(bench: Bench) -> Measured:
         CannotRunError: a system could not be started or filled, or its books do not agree.
     """
     plan = bench.plan
-    async with in_production(bench.folder) as small, in_production(bench.folder) as large:
+    async with in_production(bench) as small, in_production(bench) as large:
         before = await seed(large, slots=plan.flat_slots, events=plan.flat_events, say=bench.say)
         bench.say("auditing what was seeded")
         await audit(large)

@@ -40,7 +40,7 @@ async def measure(bench: Bench) -> Measured:
                 bench.say(f"starting {guard}")
                 system = await stack.enter_async_context(
                     in_the_laboratory(
-                        bench.folder,
+                        bench,
                         parts=None if guard == VIEWING else "api",
                         settings={"BOOKING_GUARD": guard},
                     )

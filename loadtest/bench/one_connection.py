@@ -28,9 +28,9 @@ async def measure(bench: Bench) -> Measured:
     """
     plan = bench.plan
     async with (
-        in_production(bench.folder) as product,
+        in_production(bench) as product,
         in_the_laboratory(
-            bench.folder, settings={"BOOKING_GUARD": "conditional_write_singly"}
+            bench, settings={"BOOKING_GUARD": "conditional_write_singly"}
         ) as unbatched,
     ):
         arms = [

@@ -44,7 +44,7 @@ async def measure(bench: Bench) -> Measured:
     """
     plan = bench.plan
     piece_s = plan.sustained_s / TURNS
-    async with in_production(bench.folder) as product:
+    async with in_production(bench) as product:
         requests = one_unit_each(
             product.url, "/v1/bookings", await product.open_slots(1), product.headers
         )

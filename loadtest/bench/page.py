@@ -3,7 +3,7 @@
 from html import escape
 
 from loadtest.bench.figures import Measured, Report, Turn
-from loadtest.bench.words import KEPT, comparable, cpu, machine, number, promise, rate
+from loadtest.bench.words import KEPT, cpu, flushes, machine, number, promise, rate
 from loadtest.reports.html import STYLE
 
 _KIND = {True: "on", False: "off", None: ""}
@@ -32,7 +32,7 @@ def section(report: Report) -> str:
         "started": report.started_at,
         "took": f"{report.took_s:.0f} s",
         "machine": machine(report.machine),
-        "fdatasync": f"p50 {report.fdatasync_p50_ms:.3f} ms, {comparable(report)}",
+        "flushes": flushes(report),
     }
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in about.items())
     return f"""<section><h2>Promised and measured</h2>{_promises(report)}{_objections(report)}

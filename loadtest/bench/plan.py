@@ -22,6 +22,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     rebuild_events: int = 300_000
     flat_slots: int = 1_000_000
     flat_events: int = 5_000_000
+    flush_delay_us: int = 0
+    """What every flush takes longer on purpose, in all systems and for the yardstick alike."""
 
 
 class Bench(Struct, frozen=True, kw_only=True):

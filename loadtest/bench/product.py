@@ -18,6 +18,8 @@ import msgspec
 from msgspec import Struct
 
 from loadtest.bench.arm import HttpArm
+from loadtest.bench.disk import delayed_flushes
+from loadtest.bench.plan import Bench
 from loadtest.driver import Client, NextRequest
 from loadtest.failures import CannotRunError
 from loadtest.instruments.cpu_used import used_by
@@ -144,7 +146,7 @@ class Product:
 
 @contextlib.asynccontextmanager
 async def in_production(
-    folder: Path, *, parts: str | None = "api", settings: Mapping[str, str] | None = None
+    bench: Bench, *, parts: str | None = "api", settings: Mapping[str, str] | None = None
 ) -> AsyncIterator[Product]:
     """The product as people run it: keys are checked and rates counted, with a key whose rate nobody reaches.
 
@@ -155,7 +157,7 @@ async def in_production(
     given = {"BOOKING_ENVIRONMENT": "production", "BOOKING_INITIAL_KEY": first} | dict(
         settings or {}
     )
-    async with _running(folder, given, parts) as product:
+    async with _running(bench, given, parts) as product:
         secret = await _make_key(product.data_dir)
         product.headers = [("Authorization", f"Bearer {secret}")]
         await _until_known(product)
@@ -164,29 +166,31 @@ async def in_production(
 
 @contextlib.asynccontextmanager
 async def in_the_laboratory(
-    folder: Path, *, parts: str | None = "api", settings: Mapping[str, str]
+    bench: Bench, *, parts: str | None = "api", settings: Mapping[str, str]
 ) -> AsyncIterator[Product]:
     """Another guard than the product's: anonymous callers, no rates.
 
     Raises:
         CannotRunError: it could not be started.
     """
-    async with _running(
-        folder, {"BOOKING_ENVIRONMENT": "laboratory"} | dict(settings), parts
-    ) as it:
+    async with _running(bench, {"BOOKING_ENVIRONMENT": "laboratory"} | dict(settings), parts) as it:
         yield it
 
 
 @contextlib.asynccontextmanager
 async def _running(
-    folder: Path, settings: Mapping[str, str], parts: str | None
+    bench: Bench, settings: Mapping[str, str], parts: str | None
 ) -> AsyncIterator[Product]:
-    data_dir = folder / f"data-{uuid.uuid4()}"
-    log_file = folder / "system.log"
+    data_dir = bench.folder / f"data-{uuid.uuid4()}"
+    log_file = bench.folder / "system.log"
     async with booking_up(data_dir, settings=settings, log_file=log_file, parts=parts) as url:
-        yield Product(
+        product = Product(
             url, data_dir, _read_run_file(data_dir), part="api" if parts == "api" else "up"
         )
+        if bench.plan.flush_delay_us:
+            for statement in delayed_flushes(bench.plan.flush_delay_us):
+                await product.ask(statement)
+        yield product
 
 
 def _read_run_file(data_dir: Path) -> RunFile:

@@ -47,7 +47,7 @@ async def measure(bench: Bench) -> Measured:
     Raises:
         CannotRunError: the system could not be started or filled, or the rebuild failed.
     """
-    async with in_production(bench.folder, parts=None) as product:
+    async with in_production(bench, parts=None) as product:
         await seed(product, slots=SLOTS, events=bench.plan.rebuild_events, say=bench.say)
         [slot_id, *_] = await slot_ids(product)
         bench.say("waiting until the read model has it")

@@ -102,6 +102,7 @@ async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> 
         command=again,
         machine=machine,
         fdatasync_p50_ms=percentile(flushes_ms, 50),
+        flush_delay_ms=plan.flush_delay_us / 1000,
         measured=measured,
     )
 

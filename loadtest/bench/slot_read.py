@@ -25,7 +25,7 @@ async def measure(bench: Bench) -> Measured:
         CannotRunError: a system could not be started.
     """
     plan = bench.plan
-    async with in_production(bench.folder, parts=None) as product, plain_litestar() as plain:
+    async with in_production(bench, parts=None) as product, plain_litestar() as plain:
         [slot_id] = await product.open_slots(1)
         async with Client(product.url, headers=product.headers, timeout_s=15) as client:
             await at_rest(client, slot_id)  # so that the readers know it

@@ -29,7 +29,7 @@ async def measure(bench: Bench) -> Measured:
         CannotRunError: the system could not be started.
     """
     plan = bench.plan
-    async with in_production(bench.folder) as product:
+    async with in_production(bench) as product:
         year = await product.open_slots(NIGHTS)
         single = await product.open_slots(1)
         arms = [

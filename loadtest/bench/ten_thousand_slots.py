@@ -24,7 +24,7 @@ async def measure(bench: Bench) -> Measured:
         CannotRunError: a system or a program could not be started.
     """
     plan = bench.plan
-    async with in_production(bench.folder) as product:
+    async with in_production(bench) as product:
         slots = await product.open_slots(SLOTS)
         arms = [
             product.sale(

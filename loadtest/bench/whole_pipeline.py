@@ -40,7 +40,7 @@ async def measure(bench: Bench) -> Measured:
         CannotRunError: a system or a program could not be started.
     """
     plan = bench.plan
-    async with in_production(bench.folder, parts=None) as product:
+    async with in_production(bench, parts=None) as product:
         slots = await product.open_slots(1)
         sale = product.sale(
             PIPELINE,

@@ -32,6 +32,11 @@ from loadtest.failures import CannotRunError
 )
 @click.option("--events", type=click.IntRange(1000), help="How long the seeded logs are.")
 @click.option(
+    "--flush-delay-us",
+    type=click.IntRange(1, 10_000),
+    help="Every flush takes so much longer, for the product and its yardsticks alike: as on a slower disk.",
+)
+@click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where JSON and page go. [default: reports/bench-<time>]",
@@ -49,6 +54,7 @@ def bench(
     connections: int | None,
     slots: tuple[int, ...],
     events: int | None,
+    flush_delay_us: int | None,
     out: Path | None,
     as_json: bool,
 ) -> None:
@@ -62,6 +68,7 @@ def bench(
     loadtest bench hot_slot stays --rounds 3
     loadtest bench guards_compared --slots 1 --slots 16 --slots 10000
     loadtest bench flatness --events 1000000
+    loadtest bench hot_slot --flush-delay-us 100
 
     Exit code 0: everything that was measured holds. 1: something does not. 2: could not be started. 130: interrupted.
     """
@@ -91,6 +98,7 @@ def bench(
         rebuild_events=events or plan.rebuild_events,
         flat_events=events or plan.flat_events,
         flat_slots=max(1000, events // 5) if events else plan.flat_slots,
+        flush_delay_us=flush_delay_us or plan.flush_delay_us,
     )
     chosen = list(dict.fromkeys(names)) or [n for n in MEASUREMENTS if n not in ONLY_WHEN_ASKED]
     sys.exit(
