@@ -8,7 +8,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from random import Random
+from secrets import randbits
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -18,6 +18,7 @@ from loadtest.driver import Offered
 from loadtest.evidence.trial import Generator, Knob, Mark, Trial, append_trial
 from loadtest.history import Operation
 from loadtest.system import Beside, LogFile, System, deployed, embedded
+from loadtest.system.inventory import Dice, dice
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -95,6 +96,8 @@ class Laboratory:
         self.seed = seed
         self.folder = folder
         self.target = target
+        # A deployment is met by new ids at every visit, whatever the seed.
+        self._visit = randbits(128) if target is not None else 0
         self._scratch = scratch
         self._progress = progress
         self._on_trial = on_trial
@@ -102,9 +105,9 @@ class Laboratory:
         self._trials = 0
         self.first_system_at_s: float | None = None
 
-    def rng(self, *names: object) -> Random:
+    def rng(self, *names: object) -> Dice:
         """Randomness that the same seed and names give again; leave the arm out, so that both arms meet the same people."""
-        return Random(" ".join(str(name) for name in (self.seed, *names)))
+        return dice(" ".join(str(name) for name in (self.seed, *names)), visit=self._visit)
 
     def step(self, text: str) -> None:
         """Says what begins now."""

@@ -36,9 +36,30 @@ class _Resource(Struct):
     resource_id: str
 
 
+class Dice(Random):
+    """Randomness of people at somebody's deployment: the same seed gives the same decisions, and every `visit` ids and keys of its own.
+
+    A deployment remembers ids and keys: who came again with the old ones would be told what was answered then.
+    """
+
+    visit = 0
+
+    def another(self) -> "Dice":
+        """Dice of one's own, for somebody of the same visit."""
+        return dice(self.getrandbits(64), visit=self.visit)
+
+
+def dice(seed: int | str, *, visit: int = 0) -> Dice:
+    """Dice that the same seed throws again; `visit` 0 has the same ids, too."""
+    made = Dice(seed)
+    made.visit = visit
+    return made
+
+
 def seeded_id(rng: Random) -> str:
-    """A UUID that the same seed makes again."""
-    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
+    """A UUID that the same seed makes again, within the same visit."""
+    visit = rng.visit if isinstance(rng, Dice) else 0
+    return str(uuid.UUID(int=rng.getrandbits(128) ^ visit, version=4))
 
 
 class Opened(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ from msgspec import Struct
 from loadtest.driver import Client
 from loadtest.experiment.laboratory import Recorder
 from loadtest.history import Operation
-from loadtest.system.inventory import Opened
+from loadtest.system.inventory import Dice, Opened
 from loadtest.workloads.person import Person
 
 # All slots of an experiment begin on this day.
@@ -39,7 +39,7 @@ class Visitors:
     """The people of one period; `visit` is one of them, for an open loop."""
 
     def __init__(
-        self, client: Client, record: Recorder, opened: Opened, habits: Habits, rng: Random
+        self, client: Client, record: Recorder, opened: Opened, habits: Habits, rng: Dice
     ) -> None:
         self.in_flight = 0
         self.late_ms = 0.0
@@ -56,7 +56,7 @@ class Visitors:
         self.late_ms = (time.monotonic_ns() - intended_ns) / 1e6
         try:
             # Everything random is drawn before the first wait, so that the same seed gives the same people.
-            mine = Random(self._rng.getrandbits(64))
+            mine = self._rng.another()
             await self._visit(Person(self._client, self._record, number, mine), mine, intended_ns)
         finally:
             self.in_flight -= 1

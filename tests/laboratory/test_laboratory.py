@@ -175,6 +175,13 @@ async def test_somebodys_deployment_is_left_as_it_was(tmp_path):
                 await carla.hold(slot_id, 1)
             with pytest.raises(CannotRunError, match="leave out --target"):
                 await system.part("queries")
+        # The same people again have ids of their own, which the deployment does not know yet.
+        again = laboratory(tmp_path / "visit", target=Target(url=theirs.url))
+        async with again.system(GUARDED) as system, system.client() as guests:
+            opened = await system.open_resource(capacities=[5], rng=again.rng("slots"))
+            carla = Person(guests, Recorder("", ""), 1, again.rng("carla"))
+            booked = await carla.book(opened.slot_ids[0], 2)
+            assert (booked.status, booked.version, booked.replayed) == (201, 2, False)
         [kept] = read_records(tmp_path / "visit/out")
         assert [event.type for event in kept.events][-2:] == ["BookingConfirmed", "HoldPlaced"]
         async with own.trial(theirs, GUARDED, {"S ms": 0}) as record:
