@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from loadtest.evidence.trial import PLAN, TRIALS, Knob, read_records
+from loadtest.evidence.trial import PLAN, Knob, read_records
 from loadtest.experiment.asked import RUN, Asked, environment, read_asked
 from loadtest.experiment.findings import Cell, Findings, ScenarioFindings
 from loadtest.experiment.laboratory import Laboratory, Target
@@ -199,7 +199,7 @@ def findings_of(out: Path) -> Findings:
     found = [
         scenario_findings(known[name], out / name, asked)
         for name in asked.scenarios
-        if name in known and (out / name / TRIALS).exists()
+        if name in known and (out / name / PLAN).exists()
     ]
     return Findings(
         seed=asked.seed,

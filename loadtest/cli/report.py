@@ -1,9 +1,12 @@
 """The command `loadtest report`: a run judged again from its folder, or two runs compared."""
 # ruff: noqa: D301, PLC0415  click's mark for "do not wrap" is a backspace; imports inside, so that --help answers at once
 
+import sys
 from pathlib import Path
 
 import rich_click as click
+
+from loadtest.verdict import HOLDS, INTERRUPTED, INVALID_EXPERIMENT, VIOLATED
 
 
 @click.command()
@@ -22,6 +25,8 @@ def report(directories: tuple[Path, ...], markdown: Path | None) -> None:
     loadtest report reports/20260101-120000
     loadtest report reports/20260101-120000 --markdown docs/results.md
     loadtest report reports/before reports/after
+
+    Exit code: that of the run as it is judged now, the gravest of several; two compared have none.
     """
     from loadtest.reports.store import write
     from loadtest.reports.text import console, print_findings
@@ -42,3 +47,6 @@ def report(directories: tuple[Path, ...], markdown: Path | None) -> None:
     for findings, directory in zip(found, directories, strict=True):
         print_findings(console(), findings)
         click.echo(f"report: {write(findings, directory)}")
+    codes = {findings.exit_code for findings in found}
+    gravest_first = (VIOLATED, INTERRUPTED, INVALID_EXPERIMENT)
+    sys.exit(next((code for code in gravest_first if code in codes), HOLDS))

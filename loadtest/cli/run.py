@@ -45,7 +45,7 @@ def run(
     """Runs scenarios by name or number, or `all`, and writes a report.
 
     With --target only the arm with the guard on runs, on resources the run makes itself; the key to the deployment is read from LOADTEST_KEY
-    and needs the scopes inventory:write, bookings:write, read and operate.
+    and needs the scopes inventory:write, bookings:write and read; without operate the log cannot be read, and what needs it is unknown.
 
     Exit code 0: every claim held. 1: one was violated. 2: could not be started. 3: an experiment proved nothing. 130: interrupted.
 
@@ -55,11 +55,12 @@ def run(
     loadtest run 1 2 --target http://127.0.0.1:8000
     """
     seed = a_seed(seed)
-    from loadtest.experiment.asked import newest_controls
+    from loadtest.reports.store import newest_controls
 
     chosen = _chosen(scenarios, target=target, arm=arm)
     out = new_folder(out)
-    click.echo(f"{len(chosen)} scenarios. Seed {seed}, report in {out}/")
+    count = f"{len(chosen)} scenario{'s' if len(chosen) > 1 else ''}"
+    click.echo(f"{count}. Seed {seed}, report in {out}/")
     sys.stdout.flush()
     words = ["loadtest run", *scenarios, f"--seed {seed}"]
     words += [f"--target {target}"] if target else []
@@ -91,21 +92,28 @@ def _chosen(names: Sequence[str], *, target: str | None, arm: str | None) -> "li
 
     known = list(SCENARIOS.values())
     wanted = {name.lower() for name in names}
+    unknown = wanted - {word for s in known for word in (s.name, str(s.number))} - {"all"}
+    if unknown:
+        raise CannotRunError(
+            f"There is no scenario {', '.join(sorted(unknown))}: see `loadtest list`."
+        )
     if "all" in wanted:
         chosen = [s for s in known if target is None or s.target]
     else:
         chosen = [s for s in known if wanted & {s.name, str(s.number)}]
-        unknown = wanted - {word for s in known for word in (s.name, str(s.number))}
-        if unknown:
-            raise CannotRunError(
-                f"There is no scenario {', '.join(sorted(unknown))}: see `loadtest list`."
-            )
     if target is not None and (inside := [s.name for s in chosen if not s.target]):
         raise CannotRunError(
             f"{', '.join(inside)} needs processes and settings of its own: leave out --target."
         )
     if arm is not None and (
-        without := [s.name for s in chosen if not any(arm in (a.name, a.guard) for a in s.arms)]
+        without := [
+            s.name
+            for s in chosen
+            if not any(
+                arm in (a.name, a.guard) and (target is None or a.guard == "on") for a in s.arms
+            )
+        ]
     ):
-        raise CannotRunError(f"{', '.join(without)} has no arm {arm}: leave out --arm.")
+        where = " against a deployment" if target is not None else ""
+        raise CannotRunError(f"{', '.join(without)} has no arm {arm}{where}: leave out --arm.")
     return chosen

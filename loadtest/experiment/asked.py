@@ -1,6 +1,5 @@
 """What a run was asked to do and where it was made: `run.json`, the first file of its folder."""
 
-import contextlib
 import platform
 from datetime import datetime
 from importlib.metadata import version
@@ -56,16 +55,3 @@ def read_asked(out: Path) -> Asked:
         raise CannotRunError(
             f"{out / RUN} is of another version ({error}): run it again."
         ) from None
-
-
-def newest_controls(reports: Path) -> dict[str, str]:
-    """For each scenario the newest complete embedded run of it: what a run against a deployment names as its control."""
-    found: dict[str, tuple[datetime, str]] = {}
-    for file in reports.glob(f"*/{RUN}"):
-        with contextlib.suppress(CannotRunError):
-            asked = read_asked(file.parent)
-            if asked.complete and asked.target is None:
-                newest = (asked.started_at, str(file.parent))
-                for name in asked.scenarios:
-                    found[name] = max(newest, found.get(name, newest))
-    return {name: folder for name, (_, folder) in found.items()}

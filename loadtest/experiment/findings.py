@@ -197,10 +197,8 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
             return "COMPARED: no verdict; the figures are the answer."
         if self.kind == "theory" and not self.target:
             return self._theory_sentence(code)
-        if any(cell.verdict == "unknown" for cell in on) or not on:
-            return (
-                "INVALID EXPERIMENT: the evidence of the guarded arm has a hole; see the reasons."
-            )
+        if code == INVALID_EXPERIMENT:
+            return f"INVALID EXPERIMENT: {self._why_invalid()}"
         bound = rate_bound(sum(cell.opportunities for cell in on))
         n = sum(cell.opportunities for cell in on)
         if self.kind == "soak":
@@ -208,12 +206,22 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
         if self.target:
             where = f" (control: {self.control_elsewhere})" if self.control_elsewhere else ""
             return f"VALID (no control here){where}: no {self.anomaly} in {n:,} opportunities ({bound})."
-        if code != HOLDS:
-            return "INVALID EXPERIMENT: without the guard the anomaly did not show where it must, so the guard proved nothing."
         worst = max(off, key=lambda cell: cell.violations)
         return (
             f"HOLDS: without the guard up to {worst.violations:,} {self.anomaly}; "
             f"with it none, in {n:,} opportunities ({bound})."
+        )
+
+    def _why_invalid(self) -> str:
+        on, off = self.of("on"), self.of("off")
+        if off and not on:
+            return "only the control was tried, which says nothing about the guard."
+        if any(cell.verdict == "unknown" for cell in on) or not on:
+            return "the evidence of the guarded arm has a hole; see the reasons."
+        if not off:
+            return "the control was not tried, so the guard proved nothing."
+        return (
+            "without the guard the anomaly did not show where it must, so the guard proved nothing."
         )
 
     def _theory_sentence(self, code: int) -> str:

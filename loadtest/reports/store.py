@@ -1,5 +1,7 @@
 """A run's report on disk: `result.json` (the findings), `report.html` and `summary.txt` made from them, beside the evidence."""
 
+import contextlib
+from datetime import datetime
 from io import StringIO
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from loadtest.experiment.findings import Findings
 from loadtest.failures import CannotRunError
 from loadtest.reports.html import page
 from loadtest.reports.text import PLAIN_WIDTH, print_findings
+from loadtest.verdict import HOLDS
 
 RESULT = "result.json"
 PAGE = "report.html"
@@ -50,3 +53,16 @@ def read(out: Path) -> Findings:
         raise CannotRunError(
             f"{out / RESULT} is not a result of this version ({error}): run it again."
         ) from None
+
+
+def newest_controls(reports: Path) -> dict[str, str]:
+    """For each scenario the newest embedded run in which it held: what a run against a deployment names as its control."""
+    found: dict[str, tuple[datetime, str]] = {}
+    for file in reports.glob(f"*/{RESULT}"):
+        with contextlib.suppress(CannotRunError):
+            findings = read(file.parent)
+            newest = (findings.started_at, str(file.parent))
+            for scenario in findings.scenarios:
+                if scenario.exit_code == HOLDS and not scenario.target:
+                    found[scenario.name] = max(newest, found.get(scenario.name, newest))
+    return {name: folder for name, (_, folder) in found.items()}

@@ -127,11 +127,25 @@ def print_findings(out: Console, findings: Findings) -> None:
 
 def print_scenario(out: Console, findings: ScenarioFindings) -> None:
     """The table, what cannot be told and why, and the verdict."""
+    title = f"{findings.number}. {findings.name}: {findings.claim}"
+    if findings.cells:
+        out.print(_table(findings, title))
+    else:
+        out.print(title, soft_wrap=True)
+    for caveat in caveats(findings):
+        out.print(f"note: {caveat}", soft_wrap=True)
+    witness = next((c.smallest_witness for c in findings.of("on") if c.smallest_witness), None)
+    if witness is not None:
+        out.print(f"smallest witness: {witness.sentence}", soft_wrap=True)
+    out.print(f"[bold]{findings.sentence}[/bold]", soft_wrap=True)
+
+
+def _table(findings: ScenarioFindings, title: str) -> Table:
     table = Table(
         box=SIMPLE,
         pad_edge=False,
         collapse_padding=True,
-        title=f"{findings.number}. {findings.name}: {findings.claim}",
+        title=title,
         title_justify="left",
     )
     headings, rows = as_table(findings, details=False)
@@ -141,13 +155,7 @@ def print_scenario(out: Console, findings: ScenarioFindings) -> None:
         table.add_column(heading.replace(" ", "\n"), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    out.print(table)
-    for caveat in caveats(findings):
-        out.print(f"note: {caveat}", soft_wrap=True)
-    witness = next((c.smallest_witness for c in findings.of("on") if c.smallest_witness), None)
-    if witness is not None:
-        out.print(f"smallest witness: {witness.sentence}", soft_wrap=True)
-    out.print(f"[bold]{findings.sentence}[/bold]", soft_wrap=True)
+    return table
 
 
 def as_table(

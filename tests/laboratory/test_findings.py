@@ -1,14 +1,17 @@
 """What a run says about itself: its figures, its verdict, its exit code, and a page that needs nobody."""
 
 import re
+from datetime import timedelta
 from html.parser import HTMLParser
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 from rich.console import Console
 from sales_told_by_hand import NOON, PLAN, buyer, sale
 
+from loadtest.cli import cli
 from loadtest.evidence.trial import PLAN as PLAN_FILE
 from loadtest.evidence.trial import Generator, Record, append_trial
 from loadtest.experiment.asked import RUN, Asked
@@ -20,6 +23,7 @@ from loadtest.reports.comparison import differences
 from loadtest.reports.html import page
 from loadtest.reports.text import caveats, print_findings
 from loadtest.run import FACTS, findings_of
+from loadtest.scenarios import SCENARIOS
 from loadtest.scenarios.oversell import SCENARIO, judge
 
 LAGS_MS = PLAN.lags_ms
@@ -111,6 +115,16 @@ def test_an_oversell_with_the_guard_on_is_a_violation_whatever_the_control_showe
     assert of(violated).sentence.startswith("VIOLATED")
 
 
+@pytest.mark.parametrize(
+    ("arm", "why"),
+    [("guarded", "the control was not tried"), ("unguarded", "only the control was tried")],
+)
+def test_one_arm_alone_proves_nothing_and_is_told_apart_from_a_hole(arm, why):
+    alone = oversell([r for r in ALL_WELL if r.trial.arm == arm])
+    assert alone.exit_code == 3
+    assert why in alone.sentence
+
+
 def test_evidence_with_a_hole_holds_nothing():
     holed = [*ALL_WELL[:5], sale("guarded", 200, missing_version=30)]
     assert findings(holed).exit_code == 3
@@ -182,7 +196,8 @@ def test_the_grid_is_green_only_if_the_anomaly_shows_without_the_guard_and_not_w
     assert '<td class="good">' not in page(findings(guarded_only))
 
 
-def test_a_run_on_disk_is_judged_again_from_its_histories(tmp_path):
+def on_disk(tmp_path, *, also: tuple[str, ...] = ()) -> None:
+    """A complete run of which all is well, and of other scenarios the folder as it is when they could not be carried out."""
     folder = tmp_path / SCENARIO.name
     folder.mkdir()
     (folder / PLAN_FILE).write_bytes(msgspec.json.encode(PLAN))
@@ -199,10 +214,19 @@ def test_a_run_on_disk_is_judged_again_from_its_histories(tmp_path):
         started_at=NOON,
         reproduce="loadtest run oversell --seed 7",
         environment={},
-        scenarios=[SCENARIO.name],
+        scenarios=[SCENARIO.name, *also],
         complete=True,
     )
     (tmp_path / RUN).write_bytes(msgspec.json.encode(asked))
+    for name in also:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / PLAN_FILE).write_bytes(msgspec.json.encode(SCENARIOS[name].plan))
+        failed = {"name": name, "seconds": 1.0, "complete": True, "failure": "It was refused."}
+        (tmp_path / name / FACTS).write_bytes(msgspec.json.encode(failed))
+
+
+def test_a_run_on_disk_is_judged_again_from_its_histories(tmp_path):
+    on_disk(tmp_path)
     found = findings_of(tmp_path)
     assert found.exit_code == 0
     assert found.scenarios[0].cells == judge(ALL_WELL, PLAN).cells
@@ -210,6 +234,25 @@ def test_a_run_on_disk_is_judged_again_from_its_histories(tmp_path):
     assert store.read(tmp_path) == found
     with pytest.raises(CannotRunError, match="--out"):
         findings_of(tmp_path / "elsewhere")
+
+
+def test_a_scenario_that_could_not_begin_is_no_success_of_the_others(tmp_path):
+    on_disk(tmp_path, also=("stays",))
+    found = findings_of(tmp_path)
+    assert found.exit_code == 3
+    assert "could not be carried out: It was refused." in found.scenarios[1].sentence
+    reported = CliRunner().invoke(cli, ["report", str(tmp_path)])
+    assert reported.exit_code == 3
+    assert "It was refused." in reported.output
+
+
+def test_a_control_is_the_newest_run_in_which_the_claim_held(tmp_path):
+    held, alone = findings(ALL_WELL), findings(ALL_WELL[len(LAGS_MS) :])
+    newer = NOON + timedelta(hours=1)
+    for name, each in (("held", held), ("alone", replace(alone, started_at=newer))):
+        (tmp_path / name).mkdir()
+        store.write(each, tmp_path / name)
+    assert store.newest_controls(tmp_path) == {SCENARIO.name: str(tmp_path / "held")}
 
 
 def test_two_runs_are_compared_cell_by_cell():

@@ -46,7 +46,9 @@ def test_the_list_names_every_scenario_and_its_claim():
     ("words", "remedy"),
     [
         (("run", "overbook"), "see `loadtest list`"),
+        (("run", "all", "overbook"), "see `loadtest list`"),
         (("run", "oversell", "--arm", "sleepy"), "leave out --arm"),
+        (("run", "oversell", "--arm", "off", "--target", "http://127.0.0.1:9"), "leave out --arm"),
         (("report", "nowhere"), "--out"),
     ],
 )
