@@ -77,7 +77,7 @@ async def measure(lab: Laboratory, arm: Arm, plan: Plan) -> None:
             opened = await system.open_resource(
                 capacities=[plan.capacity] * plan.slots, rng=lab.rng("slots", number)
             )
-            knobs = {"period n": number}
+            knobs = {"period": number}
             async with lab.trial(system, arm, knobs, slot_ids=opened.slot_ids) as record:
                 record.note(visitors_per_s=rate_per_s)
                 async with system.client() as client, _watched(lab, system, record):
@@ -156,7 +156,7 @@ def _cell(record: Record) -> Cell:
     return Cell(
         arm=record.trial.arm,
         guard="on",
-        knob=record.trial.knobs["period n"],
+        knob=record.trial.knobs["period"],
         measures=[
             Measure(name="requests/s", value=len(record.operations) / seconds),
             Measure(name="events", value=len(record.events)),
@@ -255,7 +255,7 @@ SOAK = Scenario(
     claim="Under mixed traffic nothing goes wrong, no process grows and the lag does not.",
     fault="None but time.",
     anomaly="things that cannot be",
-    knob="period n",
+    knob="period",
     arms=[Arm(name="guarded", guard="on")],
     plan=Plan(seconds=600),
     quick=Plan(seconds=20, period_s=10, visitors_per_s=20),

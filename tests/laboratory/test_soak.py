@@ -30,7 +30,7 @@ def period(number: int, *, memory: float = 50.0, lag_ms: float = 20.0, cut: bool
         trial=Trial(
             name=f"guarded-{number}",
             arm="guarded",
-            knobs={"period n": number},
+            knobs={"period": number},
             slot_ids=[HALL],
             began_ns=number * MINUTE_NS,
             ended_ns=(number + 1) * MINUTE_NS,
