@@ -33,7 +33,7 @@ def shown(**members) -> FinalSlot:
     return FinalSlot(**as_logged | members)
 
 
-def told(arm, *finals: FinalSlot, fault: str = TWICE) -> Record:
+def told(arm, *finals: FinalSlot, fault: str = TWICE, repeated: int = 4) -> Record:
     trial = Trial(
         name="r",
         arm=arm.name,
@@ -42,7 +42,7 @@ def told(arm, *finals: FinalSlot, fault: str = TWICE) -> Record:
         log=None,
         began_ns=0,
         ended_ns=10**9,
-        facts={"finals": msgspec.to_builtins(list(finals)), "repeated": 4},
+        facts={"finals": msgspec.to_builtins(list(finals)), "repeated": repeated},
         complete=True,
     )
     return Record(trial=trial, operations=[], events=LOG)
@@ -75,6 +75,11 @@ def test_one_number_that_is_not_the_logs_is_found_exactly(wrong, units):
 def test_a_view_that_nobody_read_at_rest_proves_nothing():
     assert only_cell(told(VERSIONS)).verdict == "unknown"
     assert only_cell(told(VERSIONS, shown(slot_id="cellar"))).verdict == "unknown"
+
+
+def test_a_fault_that_did_not_happen_proves_nothing_and_excuses_nothing():
+    assert only_cell(told(VERSIONS, shown(), repeated=0)).verdict == "unknown"
+    assert only_cell(told(VERSIONS, shown(confirmed=2), repeated=0)).verdict == "invalid"
 
 
 def test_sums_do_not_mind_the_order_so_only_repeats_have_to_show():
