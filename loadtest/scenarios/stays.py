@@ -189,5 +189,5 @@ SCENARIO = Scenario(
     measure=measure,
     judge=judge,
     target=True,
-    left_out="Nothing of it: guests need HTTP alone.",
+    left_out="Nothing is left out: guests need HTTP alone.",
 )
