@@ -21,7 +21,8 @@ WAIT_DEFAULT_S = 1
 WAIT_MAX_S = 10
 
 _HEADERS = frozenset({b"consistency-token", b"prefer", b"cache-control", b"if-none-match"})
-_SECONDS = re.compile(r"\d{1,9}")
+_SECONDS = re.compile(r"\d+")
+_SECONDS_MAX = 2**31
 _TOKENS_MAX = 32
 
 
@@ -142,7 +143,9 @@ def _seconds(what: str, value: str) -> int:
     text = value.strip().strip('"')
     if not _SECONDS.fullmatch(text):
         raise Problem("invalid-header", f"{what} takes whole seconds, not {value!r}.")
-    return int(text)
+    digits = text.lstrip("0") or "0"
+    # More than can be counted is for ever, not malformed (RFC 9111, section 1.2.2).
+    return int(digits) if len(digits) < 10 else _SECONDS_MAX
 
 
 def _none_match(scope: Scope) -> tuple[str, ...]:

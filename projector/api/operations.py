@@ -14,7 +14,7 @@ from booking.edge.answers import Answer
 from booking.edge.database import DatabaseClock, NoDatabaseTime
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
-from projector.api.answers import CACHE_CONTROL
+from projector.api.answers import CACHE_CONTROL, VARY
 from projector.api.documents import EventsPage
 from projector.api.log_heads import LogHeads
 from projector.api.wait import UNREACHABLE
@@ -102,7 +102,7 @@ def routes(
             max(head.position, last),
             str(head.epoch).encode(),
         )
-        return Answer(200, content, [CACHE_CONTROL])
+        return Answer(200, content, [CACHE_CONTROL, VARY])
 
     @get(
         "/v1/consistency",
@@ -150,7 +150,7 @@ def routes(
                 for n in nodes
             ],
         )
-        return Answer(200, msgspec.json.encode(view), [CACHE_CONTROL])
+        return Answer(200, msgspec.json.encode(view), [CACHE_CONTROL, VARY])
 
     return [events, consistency]
 

@@ -115,6 +115,7 @@ async def test_the_last_token_alone_is_always_enough(log, stream, api):
 PREFERENCES = {
     "wait=3": "wait=3",
     "wait=99": "wait=10",
+    f"wait={10**20}": "wait=10",
     "wait=0": "wait=0",
     'wait="2"': "wait=2",
     "wait=2, wait=5": "wait=2",
@@ -199,6 +200,8 @@ async def test_the_age_is_compared_in_milliseconds_and_told_in_whole_seconds(
         )
         assert enough.status_code == 200
         assert enough.headers["consistency-level"] == "bounded"
+        for_ever = await api.get("/v1/resources", headers={"Cache-Control": f"max-age={10**20}"})
+        assert (for_ever.status_code, for_ever.headers["consistency-level"]) == (200, "bounded")
 
 
 async def test_a_bounded_read_waits_until_the_view_has_heard_enough(
@@ -243,7 +246,7 @@ async def test_a_strong_read_asks_the_primary_and_sees_what_was_committed(log, s
     await stream.copy()
     path = f"/v1/slots/{slot_id}"
     await seen(api, path, 1)
-    for directive in ("no-cache", "max-age=0", "max-age=0, max-age=5"):
+    for directive in ("no-cache", "max-age=0", f"max-age={0:020}", "max-age=0, max-age=5"):
         await log.hold(slot_id)  # committed, and nobody told the read side
         asked = {"Cache-Control": directive}
         behind = await api.get(path, headers=asked | NOT_WAITING)

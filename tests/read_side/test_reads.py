@@ -270,8 +270,10 @@ async def test_the_log_itself_can_be_read_and_who_follows_it(log, stream, api):
     events = (await api.get("/v1/events?after=1&limit=10")).json()
     assert [event["type"] for event in events["events"]] == ["HoldPlaced"]
     assert events["head"] == 2
-    consistency = (await api.get("/v1/consistency")).json()
+    answer = await api.get("/v1/consistency")
+    consistency = answer.json()
     assert consistency["log"]["position"] == 2
+    assert answer.headers["vary"] == "Authorization, Consistency-Token, Prefer"
     assert consistency["epoch"] == events["epoch"]
     resources = (await api.get("/v1/resources")).json()
     assert resources["resources"] == []
