@@ -82,5 +82,6 @@ def _sentences(done: "Rebuilt") -> Iterator[str]:
     yield f"  {done.seconds:.1f} s, {done.events_per_s:,} events/s"
     if done.left_out:
         yield (
-            f"  {done.left_out:,} events were left out: `projector dead-letters list` shows why."
+            f"  {done.left_out:,} events were left out: dead letters "
+            "(`projector dead-letters list`), or dropped for good."
         )

@@ -11,6 +11,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from projector.status.fetch import NotTold
 
+SHARED = frozenset(
+    {
+        "booking_relay_stream_position",
+        "booking_relay_lag_events",
+        "projector_dead_letters",
+        "projector_drift_rows",
+    }
+)
+"""What several listeners tell of the same thing, the one stream or the one read model."""
+
 
 class Measures(Struct, frozen=True, kw_only=True):
     """The figures of the table; None where no listener told them."""
@@ -44,7 +54,10 @@ def read_measures(urls: Iterable[str], fetch: Callable[[str], bytes]) -> Measure
             raise NotTold(f"{url} is no metrics listener.") from error
         for family in families:
             for sample in family.samples:
-                totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
+                before = totals.get(sample.name, 0.0)
+                totals[sample.name] = (
+                    max(before, sample.value) if sample.name in SHARED else before + sample.value
+                )
     return Measures(
         relay_position=_whole(totals, "booking_relay_stream_position"),
         relay_lag_events=_whole(totals, "booking_relay_lag_events"),

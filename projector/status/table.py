@@ -46,7 +46,7 @@ def _add_log_and_stream(rows: Table, pipeline: Pipeline) -> None:
         rows.add_row(
             "relay",
             _said(measures.relay_position),
-            _said(measures.relay_lag_events),
+            _lag(head, measures.relay_position),
             "",
             f"{_said(measures.relay_connects)} connections made, "
             f"stream healed {_said(measures.relay_healed)} times",
@@ -74,12 +74,14 @@ def _add_readers(rows: Table, pipeline: Pipeline) -> None:
     head = seen.log.position if seen.log else None
     batch = _mean(measures.events_per_batch if measures else None)
     for p in seen.projectors:
+        # The mean is of all listeners together: it says nothing of one that does not work.
+        at_work = "" if p.state in ("standby", "stopped") else f" {batch} events a batch,"
         rows.add_row(
             "projector",
             _said(p.position),
             _lag(head, p.position),
             _said(p.age_ms),
-            f"{p.state}, {batch} events a batch, {p.dead_letters} dead letters  {p.name}",
+            f"{p.state},{at_work} {p.dead_letters} dead letters  {p.name}",
             style="red" if p.state == "stopped" else None,
         )
     for node in seen.nodes:

@@ -87,7 +87,10 @@ def _sentences(report: "Report") -> Iterator[str]:
         )
     yield f"  {report.rows:,} rows compared; {report.seconds:.1f} s"
     if report.left_out:
-        yield f"  {report.left_out:,} events were left out: `projector dead-letters list` shows why."
+        yield (
+            f"  {report.left_out:,} events were left out: dead letters "
+            "(`projector dead-letters list`), or dropped for good."
+        )
     for table, count in sorted(report.drift.items()):
         yield f"  {count:,} × {table}"
     for witness in report.witnesses[:SHOWN_MAX]:

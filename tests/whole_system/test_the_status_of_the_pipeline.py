@@ -1,19 +1,26 @@
 """`projector status` against a real pipeline: what it tells, and what it says when something is wrong."""
 
 import asyncio
+import io
 import json
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 
 import nats
 import pytest
 from eventually import eventually
+from rich.console import Console
 from running import Up, running
 from sale import book, open_slot
 
 from booking.embedded.nats_server import NatsServer
 from booking.events.subjects import ADVISORIES, STREAM
+from projector.status.consistency import Consistency, LogSeen, StreamSeen
+from projector.status.measures import read_measures
+from projector.status.pipeline import Pipeline
+from projector.status.table import table
 
 
 async def status(up: Up, *arguments: str) -> tuple[int, str, str]:
@@ -118,6 +125,36 @@ async def test_a_projector_that_is_paused_is_named_and_the_exit_code_says_so(up)
 async def test_a_source_that_tells_nothing_is_unknown_and_not_well(up):
     _, table, _ = await status(up, "--nats-monitoring-url", "http://127.0.0.1:1")
     assert "? http://127.0.0.1:1/varz does not answer" in table
+
+
+def test_what_two_listeners_tell_of_one_read_model_and_one_stream_is_not_counted_twice():
+    page = b"projector_drift_rows 9.0\nbooking_relay_stream_position 5.0\n"
+    page += b"projector_events_applied_total 6.0\nprojector_batches_applied_total 2.0\n"
+    measures = read_measures(["http://one", "http://two"], lambda _: page)
+    assert (measures.drift, measures.relay_position) == (9, 5)
+    assert measures.events_per_batch == 3
+
+
+def test_a_relay_that_hangs_is_as_far_behind_as_the_log_has_gone_on():
+    page = b"booking_relay_stream_position 5.0\nbooking_relay_lag_events 0.0\n"
+    now = datetime.now(UTC)
+    seen = Consistency(
+        epoch=None,
+        log=LogSeen(position=13, at=now),
+        stream=StreamSeen(last_seq=None),
+        projectors=[],
+        nodes=[],
+    )
+    pipeline = Pipeline(
+        consistency=seen,
+        jetstream=None,
+        measures=read_measures(["http://one"], lambda _: page),
+        untold=[],
+    )
+    shown = Console(file=io.StringIO(), width=120)
+    shown.print(table(pipeline))
+    (relay,) = [line for line in shown.file.getvalue().splitlines() if line.startswith("relay")]
+    assert relay.split()[1:3] == ["5", "8"]
 
 
 async def test_without_queries_to_ask_it_says_what_to_start(up):
