@@ -7,11 +7,10 @@ read model stands *now*.
 
 from collections.abc import Callable
 
+import structlog
 from nats.aio.client import Client
 
-
-async def _say_nothing(_: Exception) -> None:
-    """The caller notices by silence; the driver would log every retry."""
+_log = structlog.get_logger(__name__)
 
 
 async def connect(url: str, *, name: str, reconnected: Callable[[], None] | None = None) -> Client:
@@ -20,8 +19,17 @@ async def connect(url: str, *, name: str, reconnected: Callable[[], None] | None
     `reconnected` is called whenever it was lost and stands again.
     """
     client = Client()
+    said: set[str] = set()
+
+    async def fails(error: Exception) -> None:
+        # Each reason once, until it stands again: it is tried five times a second.
+        reason = f"{type(error).__name__}: {error}"
+        if reason not in said:
+            _log.warning("nats_fails", reason=reason)
+            said.add(reason)
 
     async def stands_again() -> None:
+        said.clear()
         if reconnected is not None:
             reconnected()
 
@@ -34,7 +42,7 @@ async def connect(url: str, *, name: str, reconnected: Callable[[], None] | None
             ping_interval=1,
             max_outstanding_pings=2,
             pending_size=0,
-            error_cb=_say_nothing,
+            error_cb=fails,
             reconnected_cb=stands_again,
         )
     except BaseException:

@@ -22,6 +22,7 @@ from projector.consumer.report import report_forever
 from projector.consumer.silence import Silence, Source
 from projector.consumer.stand_by import TAKE_OVER_S
 from projector.consumer.stream import Stream
+from projector.queries.report_projector import leave
 from projector.settings import Settings
 from projector.start import (
     choose_guard,
@@ -137,6 +138,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             ]
             await projector.run(stop)
             await end(*beside)
+            await leave(read_model, name=name)
 
 
 def _lag_s(projector: Projector, clock: DatabaseClock) -> float:

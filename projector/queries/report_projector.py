@@ -1,5 +1,7 @@
 """The row in which a projector says how it goes; rows of those long silent are cleared away."""
 
+import asyncio
+import contextlib
 from datetime import datetime
 
 import asyncpg
@@ -31,3 +33,16 @@ async def report_projector(
         REPORT_PROJECTOR, name, state, reason, position, as_of, stream_last_seq
     )
     return dead_letters
+
+
+LEAVE = """
+DELETE FROM read_model.projectors WHERE name = $1
+"""
+LEAVE_TIMEOUT_S = 1.0
+
+
+async def leave(read_model: asyncpg.Pool, *, name: str) -> None:
+    """Take it back at the end; where that fails, it is cleared away with those long silent."""
+    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        async with asyncio.timeout(LEAVE_TIMEOUT_S):
+            await read_model.execute(LEAVE, name)

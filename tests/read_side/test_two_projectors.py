@@ -11,6 +11,9 @@ from contextlib import asynccontextmanager
 import pytest
 from eventually import eventually
 from relaying import relaying
+from structlog.testing import capture_logs
+
+from projector.nats_connection import connect
 
 # Each move of the checkpoint, in the order in which they happened.
 WATCH = """
@@ -107,6 +110,29 @@ async def test_the_other_takes_over_and_the_first_changes_nothing_when_it_wakes(
     ]
     assert moves == sorted(moves)
     assert await the_slots(owner) == log.truth()["slots"]
+
+
+async def test_one_that_ends_takes_its_row_back(owner, fresh_nats, database_url):
+    async def is_told() -> bool:
+        return bool(await the_projectors(owner))
+
+    async with projector_process(database_url, fresh_nats.url) as process:
+        await eventually(is_told, within_s=20)
+        process.terminate()
+        assert await process.wait() == 0
+        assert await the_projectors(owner) == {}
+
+
+async def test_why_nats_cannot_be_reached_is_said_once():
+    with capture_logs() as lines:
+        connecting = asyncio.create_task(connect("nats://127.0.0.1:1", name="p"))
+        await eventually(lambda: lines, within_s=5)
+        tries = connecting.get_loop().time() + 0.5  # two more, 0.2 s apart
+        await eventually(lambda: connecting.get_loop().time() > tries)
+        connecting.cancel()
+        await asyncio.gather(connecting, return_exceptions=True)
+    assert [line["event"] for line in lines] == ["nats_fails"]
+    assert "Connect" in lines[0]["reason"]
 
 
 async def test_without_the_checkpoint_guard_the_one_that_wakes_puts_the_view_back(
