@@ -7,7 +7,7 @@ key must be equal to the byte (`digest`), except that the second says it is a re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from loadtest.checkers.integrity import NEW
+from loadtest.checkers.integrity import NEW, UNREAD
 from loadtest.history import LoggedEvent, Operation
 from loadtest.verdict import Judgement, Witness, judged
 
@@ -28,7 +28,7 @@ def one_booking_per_intent(
             tries[operation.run, operation.intent].append(operation)
     witnesses: list[Witness] = []
     opportunities = 0
-    hole: str | None = None
+    hole = None if events else UNREAD
     for (_, intent), of_one in tries.items():
         if len(of_one) < 2:
             continue

@@ -13,7 +13,9 @@ from loadtest.checkers.integrity import integrity
 from loadtest.checkers.no_drift import no_drift
 from loadtest.checkers.one_booking_per_intent import one_booking_per_intent
 from loadtest.checkers.ownership import ownership
+from loadtest.checkers.whole_stays import whole_stays
 from loadtest.history import FinalSlot
+from loadtest.soak import CHECKERS
 
 
 def verdicts(judgement):
@@ -48,6 +50,12 @@ def recorded_as(events, index, *, as_position):
     earlier = timedelta(milliseconds=event.position - as_position)
     event = replace(event, recorded_at=event.recorded_at - earlier)
     return [*events[:index], event, *events[index + 1 :]]
+
+
+@pytest.mark.parametrize("checker", [*CHECKERS, whole_stays, one_booking_per_intent])
+def test_a_log_that_nobody_may_read_convicts_nobody(checker):
+    _, operations = clean()
+    assert checker(operations, []).verdict == "unknown"
 
 
 class TestIntegrity:
