@@ -21,8 +21,9 @@ class CreateResource(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.policy is None:  # null says the same as leaving it out
             structs.force_setattr(self, "policy", Policy())
         if self.time_zone not in _time_zones():
+            # Where it is, in the decoder's words: a struct's own check is placed at the whole of it.
             raise ValueError(
-                f"time_zone {self.time_zone!r} is not a known IANA name such as Europe/Amsterdam"
+                f"{self.time_zone!r} is no known IANA name such as Europe/Amsterdam - at `$.time_zone`"
             )
 
 

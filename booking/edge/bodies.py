@@ -102,7 +102,10 @@ def _invalid(pointer: str, detail: str) -> Problem:
 
 def _pointer_and_detail(message: str) -> tuple[str, str]:
     """Takes msgspec's ``Expected `int`, got `str` - at `$.lines[0].units` `` apart."""
-    detail, _, path = message.partition(" - at `$")
+    # The last one: what a client sent may stand in the detail, and look like a path.
+    detail, found, path = message.rpartition(" - at `$")
+    if not found:
+        detail, path = message, ""
     steps = path.rstrip("`").replace("[", ".").replace("]", "").split(".")
     pointer = "".join(f"/{_escaped(step)}" for step in steps if step)
     for phrase in ("Object contains unknown field `", "Object missing required field `"):

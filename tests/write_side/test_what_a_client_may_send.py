@@ -76,24 +76,28 @@ RESOURCE = {"name": "Hall", "time_zone": "Europe/Amsterdam"}
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "pointer"),
     [
-        changed(RESOURCE, name=""),
-        changed(RESOURCE, name="x" * 201),
-        changed(RESOURCE, name="nul\x00"),
-        changed(RESOURCE, name="bell\x07"),
-        changed(RESOURCE, name="line\n"),
-        changed(RESOURCE, time_zone="Europe/Atlantis"),
-        changed(RESOURCE, time_zone="../etc/passwd"),
-        changed(RESOURCE, resource_id=7),
-        changed(RESOURCE, policy={"hold_seconds": 604_801}),
-        changed(RESOURCE, policy={"overbooking_units": -1}),
-        changed(RESOURCE, policy={"overbooking_units": HUGE}),
-        changed(RESOURCE, policy={"unknown": 1}),
+        (changed(RESOURCE, name=""), "/name"),
+        (changed(RESOURCE, name="x" * 201), "/name"),
+        (changed(RESOURCE, name="nul\x00"), "/name"),
+        (changed(RESOURCE, name="bell\x07"), "/name"),
+        (changed(RESOURCE, name="line\n"), "/name"),
+        (changed(RESOURCE, time_zone="Europe/Atlantis"), "/time_zone"),
+        (changed(RESOURCE, time_zone="../etc/passwd"), "/time_zone"),
+        (changed(RESOURCE, time_zone="Mars - at `$.name`"), "/time_zone"),
+        (changed(RESOURCE, resource_id=7), "/resource_id"),
+        (changed(RESOURCE, policy={"hold_seconds": 604_801}), "/policy/hold_seconds"),
+        (changed(RESOURCE, policy={"overbooking_units": -1}), "/policy/overbooking_units"),
+        (changed(RESOURCE, policy={"overbooking_units": HUGE}), "/policy/overbooking_units"),
+        (changed(RESOURCE, policy={"unknown": 1}), "/policy/unknown"),
     ],
 )
-async def test_a_resource_that_is_not_the_documented_body_is_refused(shop, body):
-    await refused(shop, "/v1/resources", body, status=422, slug="invalid-request")
+async def test_a_resource_that_is_not_the_documented_body_is_refused_and_the_place_is_named(
+    shop, body, pointer
+):
+    problem = await refused(shop, "/v1/resources", body, status=422, slug="invalid-request")
+    assert problem["errors"][0]["pointer"] == pointer
 
 
 async def test_a_time_zone_that_only_this_machine_knows_is_refused_because_days_are_cut_elsewhere(
