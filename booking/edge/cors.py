@@ -5,13 +5,17 @@ nobody had asked, and the browser withholds the answer. Keys are sent as a heade
 involved and none are allowed.
 """
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
 from booking.edge.answers import Answer
+from booking.edge.failures import Misconfigured
 
 PREFLIGHT_GOOD_FOR_S = 600
+
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+/?")
 
 _TAKEN = (
     b"Authorization, Based-On, Cache-Control, Consistency-Token, Content-Type, Idempotency-Key, "
@@ -31,8 +35,18 @@ _EXPOSED = (
 class Cors:
     """An application whose answers named origins may read."""
 
-    def __init__(self, app: ASGIApp, allowed_origins: Iterable[str]) -> None:
-        """Takes the application and the origins (`https://shop.example`); `*` means all."""
+    def __init__(self, app: ASGIApp, allowed_origins: Collection[str]) -> None:
+        """Takes the application and the origins (`https://shop.example`); `*` means all.
+
+        Raises:
+            Misconfigured: one of them is no origin, so no browser would ever name it.
+        """
+        for origin in allowed_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise Misconfigured(
+                    f"BOOKING_ALLOWED_ORIGINS names {origin!r}, which is no origin: "
+                    "use scheme and host, such as https://shop.example, or *."
+                )
         self._app = app
         self._origins = frozenset(origin.rstrip("/").encode() for origin in allowed_origins)
 

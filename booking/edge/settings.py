@@ -10,7 +10,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import msgspec
 
@@ -61,17 +61,22 @@ def load(
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise Misconfigured(_sentence(str(error), names, environ)) from error
+        raise Misconfigured(_sentence(str(error), kind, names, environ)) from error
 
 
-def _sentence(message: str, names: Mapping[str, str], environ: Mapping[str, str]) -> str:
+def _sentence(
+    message: str, kind: type[msgspec.Struct], names: Mapping[str, str], environ: Mapping[str, str]
+) -> str:
     if missing := _MISSING.search(message):
         field = missing[1]
         return f"{names.get(field, field)} is not set and has no default."
     if found := _FIELD.search(message):
         variable = names.get(found[1], found[1])
         shown = "" if _SECRET.search(variable) else f" is {environ.get(variable, '')!r}:"
-        return f"{variable}{shown} {message[0].lower()}{message[1 : found.start()]}."
+        remedy = f"{message[0].lower()}{message[1 : found.start()]}"
+        if message.startswith("Invalid enum value"):
+            remedy = f"use one of {', '.join(get_args(get_type_hints(kind)[found[1]]))}"
+        return f"{variable}{shown} {remedy}."
     return f"The settings are wrong: {message}."
 
 

@@ -49,7 +49,10 @@ def test_a_default_of_the_caller_comes_before_that_of_the_struct():
         ({}, "TINY_DATABASE_URL is not set"),
         ({**GOOD, "TINY_PORT": "many"}, "TINY_PORT is 'many'"),
         ({**GOOD, "TINY_PORT": "65536"}, "TINY_PORT is '65536'.*65535"),
-        ({**GOOD, "TINY_ENVIRONMENT": "prod"}, "TINY_ENVIRONMENT is 'prod'"),
+        (
+            {**GOOD, "TINY_ENVIRONMENT": "prod"},
+            "TINY_ENVIRONMENT is 'prod': use one of production, development",
+        ),
         ({**GOOD, "TINY_VERBOSE": "perhaps"}, "TINY_VERBOSE"),
     ],
 )

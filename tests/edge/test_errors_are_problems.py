@@ -1,8 +1,11 @@
 """Every error is a problem answer that says what, where, and under which trace."""
 
+import re
+
 import pytest
 from a_tiny_part import THING, Streams, served, tiny_server
 
+from booking.edge.failures import Misconfigured
 from booking.edge.parts import Part
 from booking.edge.problems import ProblemType, table_of
 from booking.edge.serving import http_app
@@ -153,6 +156,15 @@ async def test_pages_from_named_origins_may_read_the_answers_and_no_others():
         assert "Consistency-Token" in refused.headers["access-control-expose-headers"]
         stranger = await client.get("/health/live", headers={"origin": "https://other.example"})
         assert "access-control-allow-origin" not in stranger.headers
+
+
+@pytest.mark.parametrize(
+    "wrong", ["shop.example", "https://shop.example/cart", "https:shop.example", "https://"]
+)
+def test_an_origin_that_no_browser_would_name_is_refused_at_the_start(wrong):
+    with pytest.raises(Misconfigured, match="BOOKING_ALLOWED_ORIGINS names '" + re.escape(wrong)):
+        http_app(allowed_origins=["https://shop.example", "*", wrong])
+    http_app(allowed_origins=["https://shop.example:8443/", "chrome-extension://abc", "*"])
 
 
 async def test_a_strange_host_header_is_no_defect(tiny):
