@@ -34,8 +34,9 @@ def routes(desk: Desk, recall: Recall) -> list[HTTPRouteHandler]:
     )
     async def what_became_of(request: StrictRequest, key: FromPath[str]) -> Answer:
         """What became of one of the caller's own commands, read from the primary."""
+        key = _key(key)
         try:
-            found = await recall(request.caller.id, _key(key))
+            found = await recall(request.caller.id, key)
         except (*NOTHING_HAPPENED, *CONNECTION_LOST):
             raise desk.undecided(DatabaseUnavailable("did-not-happen")) from None
         if found is None:

@@ -153,6 +153,8 @@ async def test_a_lost_answer_is_found_by_its_key(shop):
         booked.headers["location"],
         booked.json()["position"],
     )
+    quoted = await shop.http.get("/v1/commands/%22k-1%22")
+    assert quoted.content == found.content, "quotes are no part of a key, here as in the header"
 
 
 @pytest.mark.parametrize("key", ["never-used", "a%20b", "%00"])
