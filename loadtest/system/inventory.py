@@ -16,6 +16,10 @@ from loadtest.history import FinalSlot
 POLL_EVERY_S = 0.02
 SHOWN_DEADLINE_S = 10.0
 SLOTS_PER_REQUEST_MAX = 1000
+FORBIDDEN = 403
+KEY_WANTED = (
+    "give a key with the scopes inventory:write, bookings:write, read and operate in LOADTEST_KEY"
+)
 DEFAULT_POLICY: Mapping[str, int | None] = {
     "hold_seconds": 900,
     "units_per_booking_max": None,
@@ -175,6 +179,8 @@ async def at_rest(client: Client, slot_id: str) -> FinalSlot:
 
 
 def _accepted(exchange: Exchange) -> Exchange:
+    if exchange.status == FORBIDDEN:
+        raise CannotRunError(f"The key may not set up an experiment (403): {KEY_WANTED}.")
     if exchange.outcome != "ok":
         said = exchange.body.decode(errors="replace") or "no answer"
         raise CannotRunError(f"The system refused to be set up ({exchange.status}): {said}")

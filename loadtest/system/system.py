@@ -21,16 +21,13 @@ from loadtest.system.child_processes import children_of
 from loadtest.system.command import run_command
 from loadtest.system.event_log import read_log
 from loadtest.system.giving_back import give_back
-from loadtest.system.inventory import Opened, open_resource
+from loadtest.system.inventory import KEY_WANTED, Opened, open_resource
 from loadtest.system.part import Kind, Part
 
 REQUEST_TIMEOUT_S = 15.0
 # So many that nobody waits for a connection while the system keeps up at all: people do not queue for each other.
 CONNECTIONS_MAX = 256
 COMMAND_DEADLINE_S = 60.0
-KEY_WANTED = (
-    "give a key with the scopes inventory:write, bookings:write, read and operate in LOADTEST_KEY"
-)
 
 
 Beside = Callable[["System"], Awaitable[None]]

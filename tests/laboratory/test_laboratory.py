@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from eventually import eventually
@@ -19,6 +20,7 @@ from loadtest.experiment.laboratory import Laboratory, Recorder, Target
 from loadtest.experiment.scenario import Arm
 from loadtest.failures import CannotRunError
 from loadtest.system.booking_up import booking_up
+from loadtest.system.inventory import open_resource
 from loadtest.system.part import Part
 from loadtest.workloads.generators import generate
 from loadtest.workloads.person import Person
@@ -197,6 +199,15 @@ async def test_a_deployment_that_is_not_there_is_said_to_be(tmp_path):
     with pytest.raises(CannotRunError, match="does not answer"):
         async with lab.system(GUARDED):
             pass
+
+
+async def test_a_key_that_may_not_set_up_an_experiment_is_told_which_scopes_it_needs(tmp_path):
+    class Refusing:
+        async def request(self, *_, **__):
+            return SimpleNamespace(status=403, outcome="failed", body=b"{}")
+
+    with pytest.raises(CannotRunError, match=r"LOADTEST_KEY\.$"):
+        await open_resource(Refusing(), capacities=[1], rng=laboratory(tmp_path).rng("slots"))
 
 
 async def test_an_interrupted_trial_is_kept_and_not_judged(tmp_path):
