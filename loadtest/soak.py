@@ -123,7 +123,7 @@ async def _half_of_saturation(lab: Laboratory, system: System, plan: Plan) -> fl
     return (10 + (RAMP_TO_PER_S - 10) * reached_s / RAMP_S) / 2
 
 
-def judge(records: Sequence[Record], plan: Plan) -> Judged:  # noqa: ARG001 -- every scenario's judge takes both
+def judge(records: Sequence[Record], plan: Plan) -> Judged:
     """One cell per period, and over all of them whether anything grew."""
     cells = [_cell(record) for record in records]
     if not cells:
@@ -134,6 +134,11 @@ def judge(records: Sequence[Record], plan: Plan) -> Judged:  # noqa: ARG001 -- e
         for r, c in zip(records, cells, strict=True)
     ]
     growth, notes = _growth(memory, lags)
+    rate_per_s = records[0].trial.facts.get("visitors_per_s", 0.0)
+    if plan.visitors_per_s is None and rate_per_s > 0.99 * RAMP_TO_PER_S / 2:
+        notes.append(
+            f"up to {RAMP_TO_PER_S:.0f} visitors/s no saturation was found, so this is half of that: give a --rate for more"
+        )
     if growth is not None:
         last = cells[-1]
         cells[-1] = Cell(

@@ -9,7 +9,7 @@ from told import HALL, Log, did
 from loadtest.cli.measuring import measured
 from loadtest.evidence.trial import Record, Trial
 from loadtest.instruments.memory import memory_mb, slope_per_hour
-from loadtest.soak import SOAK, judge
+from loadtest.soak import RAMP_TO_PER_S, SOAK, judge
 
 MINUTE_NS = 60 * 10**9
 
@@ -50,6 +50,16 @@ def test_a_period_in_which_all_is_well_is_valid_by_every_checker_that_had_someth
     [cell] = judge([period(1)], SOAK.plan).cells
     assert (cell.verdict, cell.violations) == ("valid", 0)
     assert {"integrity", "honest_reads", "conservation", "ownership"} <= rules([period(1)], "valid")
+
+
+def test_a_saturation_that_was_not_found_is_not_claimed():
+    found, not_found = period(1), period(1)
+    found.trial.facts["visitors_per_s"] = 120.0
+    not_found.trial.facts["visitors_per_s"] = RAMP_TO_PER_S / 2
+    said = [" ".join(judge([each], SOAK.plan).notes) for each in (found, not_found)]
+    assert ["no saturation" in notes for notes in said] == [False, True]
+    chosen = replace(SOAK.plan, visitors_per_s=RAMP_TO_PER_S / 2)
+    assert "no saturation" not in " ".join(judge([not_found], chosen).notes)
 
 
 def test_a_read_that_lies_is_found_in_its_period():
