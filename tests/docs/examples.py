@@ -6,7 +6,8 @@
     ```json ```http ```text      is what the block before it printed; `…` stands for anything
     ```console ```yaml ```...    is for reading
 
-`position` and `head` are any number: they count what everybody did; so is what the page shows as "?".
+`position` and `head` count what everybody did: on one page they may all be the same number of events later
+than the page says, no more. What the page shows as "?" is any number.
 Headers of ```http are those that matter.
 """
 
@@ -30,6 +31,7 @@ END = "end-of-example"
 EXECUTED = ("sh", "sh in another terminal", "python")
 EXPECTED = ("json", "http", "text")
 
+_POSITION = re.compile(r'"(?:position|head)": ?(\d+|"\?")')
 _BLOCK = re.compile(r"^```(?P<kind>[^\n]+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -73,6 +75,7 @@ class Terminal:
         self._folder = folder
         self._url = url
         self._beside: list[tuple[Example, asyncio.subprocess.Process, Path]] = []
+        self._later: set[int] = set()
 
     async def __aenter__(self):
         if not curl_knows_json():
@@ -96,7 +99,10 @@ class Terminal:
         text = example.text.replace("http://127.0.0.1:8000", self._url)
         match example.kind:
             case "sh":
-                compare(example, await self._in_shell(text))
+                printed = await self._in_shell(text)
+                compare(example, printed)
+                self._later |= later(example, printed)
+                assert len(self._later) <= 1, f"the example of line {example.line}: its positions"
             case "python":
                 process = await self._start(sys.executable, "-W", "error", "-c", text)
                 async with asyncio.timeout(EXAMPLE_DEADLINE_S):
@@ -106,8 +112,7 @@ class Terminal:
             case _:
                 await self._let_the_view_catch_up()
                 await self._beside_it(example, text)
-        if self._beside:
-            await self._let_the_view_catch_up()
+        await self._let_the_view_catch_up()
 
     async def finish(self) -> None:
         """Wait until what runs beside has printed what the page says."""
@@ -118,7 +123,7 @@ class Terminal:
             )
 
     async def _let_the_view_catch_up(self) -> None:
-        """People who watch are slower than the read model; without this the examples would not be."""
+        """People who type are slower than the read model; without this the examples would not be."""
         strong = {"Cache-Control": "no-cache", "Prefer": "wait=10"}
         async with httpx.AsyncClient(base_url=self._url, timeout=15) as client:
             assert (await client.get("/v1/resources", headers=strong)).status_code == 200
@@ -177,6 +182,13 @@ def compare(example: Example, printed: str) -> None:
                 rest = rest[found.end() :]
         case _:
             pass
+
+
+def later(example: Example, printed: str) -> set[int]:
+    """By how much the positions printed are above those that the page says."""
+    said = _POSITION.findall(example.prints) if example.printed_kind in ("json", "http") else []
+    is_ = _POSITION.findall(printed) if said else []
+    return {int(b) - int(a) for a, b in zip(said, is_, strict=True) if a.isdigit()}
 
 
 def _compare_answers(place: str, expected: str, actual: str) -> None:
