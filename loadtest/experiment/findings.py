@@ -198,7 +198,8 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
         if self.kind == "theory" and not self.target:
             return self._theory_sentence(code)
         if code == INVALID_EXPERIMENT:
-            return f"INVALID EXPERIMENT: {self._why_invalid()}"
+            verdict = "UNKNOWN (no control here)" if self.target else "INVALID EXPERIMENT"
+            return f"{verdict}: {self._why_invalid()}"
         bound = rate_bound(sum(cell.opportunities for cell in on))
         n = sum(cell.opportunities for cell in on)
         if self.kind == "soak":

@@ -136,6 +136,9 @@ def test_against_a_deployment_there_is_no_control_and_the_findings_say_so():
     found = oversell(guarded, target=True, control_elsewhere="reports/reference")
     assert found.exit_code == 0
     assert found.sentence.startswith("VALID (no control here) (control: reports/reference)")
+    unread = [replace(record, events=[]) for record in guarded]
+    assert oversell(unread, target=True).exit_code == 3
+    assert oversell(unread, target=True).sentence.startswith("UNKNOWN (no control here)")
 
 
 def test_a_comparison_has_no_verdict_and_a_theory_is_held_to_its_band():
