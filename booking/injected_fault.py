@@ -10,7 +10,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from itertools import count
 from typing import Any, NoReturn, TypeVar
 
@@ -43,7 +43,7 @@ def with_fault(take: Take, fault: str | None, *, environment: str) -> Take:
     Raises:
         Misconfigured: unknown, or asked for outside the laboratory.
     """
-    point, number = _asked(fault, environment=environment)
+    point, number = _asked(fault, OF_THE_API, environment=environment)
     return OF_THE_API[point](take, number) if point in OF_THE_API else take
 
 
@@ -53,11 +53,11 @@ def appending_with_fault(append: Append, fault: str | None, *, environment: str)
     Raises:
         Misconfigured: unknown, or asked for outside the laboratory.
     """
-    point, number = _asked(fault, environment=environment)
+    point, number = _asked(fault, OF_THE_RELAY, environment=environment)
     return OF_THE_RELAY[point](append, number) if point in OF_THE_RELAY else append
 
 
-def _asked(fault: str | None, *, environment: str) -> tuple[str, int]:
+def _asked(fault: str | None, mine: Container[str], *, environment: str) -> tuple[str, int]:
     """The point and its number; an empty point when no fault is asked for."""
     if not fault:
         return "", 0
@@ -72,7 +72,8 @@ def _asked(fault: str | None, *, environment: str) -> tuple[str, int]:
             f"BOOKING_FAULT={fault} is no fault: use <point>:<number>, such as kill_after_commit:3, "
             f"where the point is one of {', '.join(points)}; or unset it."
         )
-    _log.warning("fault_will_be_injected", fault=fault)
+    if asked[1] in mine:
+        _log.warning("fault_will_be_injected", fault=fault)
     return asked[1], int(asked[2])
 
 

@@ -15,9 +15,15 @@ import pytest
 from api_process import api_processes
 from eventually import eventually
 from nats.js.errors import NotFoundError
+from structlog.testing import capture_logs
 
 from booking.events.subjects import STREAM
-from booking.injected_fault import OF_THE_API, OF_THE_RELAY
+from booking.injected_fault import (
+    OF_THE_API,
+    OF_THE_RELAY,
+    appending_with_fault,
+    with_fault,
+)
 
 SETTINGS = Path(__file__).parents[2] / "docs/settings.md"
 TIMES = {"starts_at": "2030-01-01T19:00:00Z", "ends_at": "2030-01-01T22:00:00Z"}
@@ -200,6 +206,23 @@ async def the_stream_is_the_log(nats_url: str, database) -> bool:
         return False
     finally:
         await client.close()
+
+
+@pytest.mark.parametrize(
+    ("process", "mine", "others"),
+    [
+        (with_fault, "kill_after_commit:3", "kill_in_append:1"),
+        (appending_with_fault, "kill_in_append:1", "kill_after_commit:3"),
+    ],
+)
+def test_a_process_announces_the_fault_that_is_meant_for_it_and_no_other(process, mine, others):
+    async def work(*_):
+        raise AssertionError("nothing is done here")
+
+    with capture_logs() as lines:
+        assert process(work, mine, environment="laboratory") is not work
+        assert process(work, others, environment="laboratory") is work
+    assert [line["fault"] for line in lines] == [mine]
 
 
 def test_every_fault_is_explained_and_every_explained_one_exists():
