@@ -127,6 +127,7 @@ class Intake:
         elif run.missing_up_to is not None:
             _log.info("gap_filled_from_log", after=self.taken, up_to=run.missing_up_to)
             self._metrics.gaps.inc()
+            self._news_at = time.monotonic()
             self.known_head = run.missing_up_to
 
     def take_due(self) -> list[Event]:
@@ -244,7 +245,6 @@ class Intake:
                 break
             self.from_log += 1
             self._metrics.from_log.inc()
-        self._news_at = time.monotonic()
 
     def _took(self, event: Event) -> None:
         self._ready.append(event)

@@ -10,6 +10,7 @@ from relaying import relaying
 
 from booking.events.subjects import STREAM
 from booking.relay import stream as stream_module
+from projector.consumer import intake as intake_module
 
 HEALED_WITHIN_S = 10
 """The promise: of the copy and of the read model, after NATS is up."""
@@ -125,3 +126,20 @@ async def test_it_heals_in_the_same_epoch_and_skips_nothing(
     assert {tuple(row) for row in slots} == log.truth()["slots"]
     bookings = await owner.fetchval("SELECT count(*) FROM read_model.booking")
     assert bookings == len(log.truth()["bookings"])
+
+
+async def test_while_nats_is_away_the_log_is_asked_twenty_times_a_second(
+    log, owner, fresh_nats, projector, monkeypatch
+):
+    monkeypatch.setattr(intake_module, "SILENT_S", 3.0)  # far longer than what is waited below
+
+    async def caught_up() -> bool:
+        return await owner.fetchval("SELECT position FROM read_model.checkpoint") == log.position
+
+    await fresh_nats.child.stop()
+    slot_id = await log.slot(capacity=500)
+    await eventually(caught_up, within_s=10, because="the silence was noticed")
+
+    for _ in range(10):
+        await log.hold(slot_id)
+        await eventually(caught_up, within_s=1, because="nobody waits for a new silence each time")
