@@ -44,9 +44,9 @@ CHECKERS = (
     ownership,
 )
 # Saturation is looked for by more and more visitors a second; it is where so many are inside at once, or the generator is this late.
-RAMP_S = 12.0
-RAMP_TO_PER_S = 400.0
-INSIDE_MAX = 250
+RAMP_S = 24.0
+RAMP_TO_PER_S = 1600.0
+INSIDE_MAX = 1500
 LATE_MAX_MS = 50.0
 # Growth is judged over the second half of at least so long a run, because caches fill first.
 JUDGED_FROM_S = 300.0
