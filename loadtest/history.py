@@ -138,15 +138,22 @@ def append(path: Path, operations: Iterable[Operation]) -> None:
         file.write(b"".join(_encode(operation) + b"\n" for operation in operations))
 
 
-def read(path: Path) -> list[Operation]:
-    """The whole history, in the order written."""
+def size_of(path: Path) -> int:
+    """Where what is added next will begin, in bytes."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def read(path: Path, *, since: int = 0) -> list[Operation]:
+    """The history from a byte on (where a line begins), in the order written."""
     with path.open("rb") as file:
+        file.seek(since)
         return [_decode(line) for line in file]
 
 
-def read_events(path: Path) -> list[LoggedEvent]:
-    """The dumped log, in the order of positions; empty when nothing was dumped."""
+def read_events(path: Path, *, since: int = 0) -> list[LoggedEvent]:
+    """The dumped log from a byte on (where a line begins), in the order of positions; empty when nothing was dumped."""
     if not path.exists():
         return []
     with path.open("rb") as file:
+        file.seek(since)
         return [_decode_event(line) for line in file]

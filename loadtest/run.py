@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from loadtest.evidence.trial import PLAN, Knob, read_records
+from loadtest.evidence.trial import PLAN, Knob, Trial, read_records
 from loadtest.experiment.asked import RUN, Asked, environment, read_asked
 from loadtest.experiment.findings import Cell, Findings, ScenarioFindings
 from loadtest.experiment.laboratory import Laboratory, Target
@@ -159,33 +159,39 @@ class Run:
 
 
 class _Teller:
-    """Tells each cell once, as soon as its trials are over: when a trial with another setting was made, or the arm is done."""
+    """Tells each cell once, as soon as its trials are over: when a trial with another setting was made, or the arm is done.
+
+    What was told is not read again, so the hundredth period of a soak costs what the first did.
+    """
 
     def __init__(self, scenario: Scenario, plan: Any, folder: Path, progress: Progress) -> None:
         self._scenario = scenario
         self._plan = plan
         self._folder = folder
         self._progress = progress
-        self._now: tuple[str, Knob | None] | None = None
-        self._told: set[tuple[str, Knob]] = set()
+        self._setting: tuple[str, Knob | None] | None = None
+        self._trials: list[str] = []
+        self._cells: list[Cell] = []
 
-    def trial_done(self, arm: str, knobs: dict[str, Knob]) -> None:
+    def trial_done(self, trial: Trial) -> None:
         """A trial has been written down."""
         # The first knob is the scenario's.
-        now = (arm, next(iter(knobs.values()), None))
-        if self._now is not None and now != self._now:
-            self.tell(but=now)
-        self._now = now
+        setting = (trial.arm, next(iter(trial.knobs.values()), None))
+        if setting != self._setting:
+            self.tell()
+        self._setting = setting
+        self._trials.append(trial.name)
 
-    def tell(self, *, but: tuple[str, Knob | None] | None = None) -> None:
-        """Judges what there is and tells the cells that were not told yet, except one that is not over."""
-        judged = self._scenario.judge(read_records(self._folder), self._plan)
-        findings = _findings(self._scenario, judged.cells)
-        for cell in judged.cells:
-            which = (cell.arm, cell.knob)
-            if which not in self._told and which != but:
-                self._told.add(which)
+    def tell(self) -> None:
+        """Judges the trials that were not told yet."""
+        if self._trials:
+            records = read_records(self._folder, only=self._trials)
+            cells = self._scenario.judge(records, self._plan).cells
+            self._cells += cells
+            findings = _findings(self._scenario, self._cells)
+            for cell in cells:
                 self._progress.cell(findings, cell)
+            self._trials.clear()
 
 
 def findings_of(out: Path) -> Findings:

@@ -196,14 +196,18 @@ def _growth(
     seconds = lags[-1][0] - lags[0][0] if lags else 0.0
     judged_at_all = seconds >= JUDGED_FROM_S
     for name, points in sorted(memory.items()):
-        half = points[len(points) // 2 :]
+        before, half = points[: len(points) // 2], points[len(points) // 2 :]
         size_mb, slope_mb = fmean(y for _, y in half), slope_per_hour(half)
         notes.append(
             f"memory of {name}: {size_mb:.0f} MB, {slope_mb:+.1f} MB per hour in the second half"
         )
         # What the half itself grew by, not what an hour would make of a wobble.
         grown_mb = slope_mb * (half[-1][0] - half[0][0]) / 3600
-        if judged_at_all and grown_mb > max(GROWTH_MB_MIN, GROWTH_SHARE_MAX * size_mb):
+        # A garbage collector makes the teeth of a saw: what was had before is nothing new.
+        new_mb = fmean(y for _, y in half[-(len(half) // 3) - 1 :]) - max(
+            (y for _, y in before), default=0.0
+        )
+        if judged_at_all and min(grown_mb, new_mb) > max(GROWTH_MB_MIN, GROWTH_SHARE_MAX * size_mb):
             story = "{name} grew by {grown_mb} MB in the second half, from about {size_mb} MB"
             facts: dict[str, Fact] = {
                 "name": name,

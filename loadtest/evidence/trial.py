@@ -44,7 +44,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     """What is known about a trial beside its operations and events.
 
     `knobs` are its settings, `facts` what the scenario noted (anything JSON can carry), `log` the file its events are in; `slot_ids` limits
-    them to what concerns it. `complete` is false for one that was interrupted.
+    them to what concerns it. `history_since` and `log_since` are bytes of the two files before which nothing concerns it, so that one trial of
+    many can be judged without reading all. `complete` is false for one that was interrupted.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     knobs: dict[str, Knob]
     slot_ids: list[str] = []
     log: str | None = None
+    history_since: int = 0
+    log_since: int = 0
     began_ns: int = 0
     ended_ns: int = 0
     generators: list[Generator] = []
@@ -90,16 +93,16 @@ def read_records(folder: Path, *, only: Iterable[str] | None = None) -> list[Rec
     trials = [_decode(line) for line in (folder / TRIALS).read_bytes().splitlines()]
     trials = [t for t in trials if t.complete and (wanted is None or t.name in wanted)]
     operations: dict[str, list[Operation]] = defaultdict(list)
-    if (folder / history.FILE).exists():
-        names = {trial.name for trial in trials}
-        for operation in history.read(folder / history.FILE):
+    if trials and (folder / history.FILE).exists():
+        names, since = {t.name for t in trials}, min(t.history_since for t in trials)
+        for operation in history.read(folder / history.FILE, since=since):
             if operation.run in names:
                 operations[operation.run].append(operation)
-    logs = {
-        trial.log: history.read_events(folder / trial.log)
-        for trial in trials
-        if trial.log is not None
-    }
+    since_of: dict[str, int] = {}
+    for trial in trials:
+        if trial.log is not None:
+            since_of[trial.log] = min(trial.log_since, since_of.get(trial.log, trial.log_since))
+    logs = {log: history.read_events(folder / log, since=since) for log, since in since_of.items()}
     return [
         Record(
             trial=trial,

@@ -90,7 +90,7 @@ class Laboratory:
         folder: Path,
         scratch: Path,
         progress: Progress,
-        on_trial: Callable[[str, dict[str, Knob]], None] | None = None,
+        on_trial: Callable[[Trial], None] | None = None,
         target: Target | None = None,
     ) -> None:
         self.seed = seed
@@ -185,22 +185,23 @@ class Laboratory:
                 await system.read_log()
             complete = True
         finally:
-            history.append(self.folder / history.FILE, recorder.operations)
-            append_trial(
-                self.folder,
-                Trial(
-                    name=recorder.name,
-                    arm=arm.name,
-                    knobs=dict(knobs),
-                    slot_ids=list(slot_ids),
-                    log=log,
-                    began_ns=began_ns,
-                    ended_ns=ended_ns if complete else time.monotonic_ns(),
-                    generators=recorder.generators,
-                    marks=[*recorder.marks, *system.faults.marks[marks_before:]],
-                    facts=recorder.facts,
-                    complete=complete,
-                ),
+            file = self.folder / history.FILE
+            trial = Trial(
+                name=recorder.name,
+                arm=arm.name,
+                knobs=dict(knobs),
+                slot_ids=list(slot_ids),
+                log=log,
+                history_since=history.size_of(file),
+                log_since=system.log.since(slot_ids),
+                began_ns=began_ns,
+                ended_ns=ended_ns if complete else time.monotonic_ns(),
+                generators=recorder.generators,
+                marks=[*recorder.marks, *system.faults.marks[marks_before:]],
+                facts=recorder.facts,
+                complete=complete,
             )
+            history.append(file, recorder.operations)
+            append_trial(self.folder, trial)
         if self._on_trial is not None:
-            self._on_trial(arm.name, dict(knobs))
+            self._on_trial(trial)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
 from loadtest.faults import Faults
-from loadtest.history import LoggedEvent
+from loadtest.history import LoggedEvent, size_of
 from loadtest.system.booking_up import RUN_FILE, RunFile, booking_up, read_run_file
 from loadtest.system.child_processes import children_of
 from loadtest.system.command import run_command
@@ -41,6 +41,15 @@ class LogFile:
         self.path = path
         self.after = 0
         self.events: list[LoggedEvent] = []
+        self._opened_at: dict[str, int] = {}
+
+    def opened(self, slot_ids: Sequence[str], *, at: int) -> None:
+        """Slots were opened when the file was so long."""
+        self._opened_at.update(dict.fromkeys(slot_ids, at))
+
+    def since(self, slot_ids: Sequence[str]) -> int:
+        """The byte of the file before which nothing is about these slots; 0 where that is not known."""
+        return min((self._opened_at.get(slot_id, 0) for slot_id in slot_ids), default=0)
 
 
 class _Head(Struct):
@@ -113,8 +122,10 @@ class System:
         Raises:
             CannotRunError: the system refused.
         """
+        at = size_of(self.log.path)
         async with self.client(connections_max=2) as client:
             opened = await open_resource(client, capacities=capacities, rng=rng, policy=policy)
+        self.log.opened(opened.slot_ids, at=at)
         self.opened.append(opened)
         return opened
 

@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 from eventually import eventually
+from msgspec import structs
 from processes_about import processes_about
+from told import HALL, did
 
 from loadtest.checkers.honest_refusals import honest_refusals
 from loadtest.checkers.integrity import integrity
@@ -22,6 +24,7 @@ from loadtest.failures import CannotRunError
 from loadtest.system.booking_up import booking_up
 from loadtest.system.inventory import open_resource
 from loadtest.system.part import Part
+from loadtest.system.system import LogFile
 from loadtest.workloads.generators import generate
 from loadtest.workloads.person import Person
 
@@ -210,11 +213,40 @@ async def test_a_key_that_may_not_set_up_an_experiment_is_told_which_scopes_it_n
         await open_resource(Refusing(), capacities=[1], rng=laboratory(tmp_path).rng("slots"))
 
 
+async def test_one_trial_of_many_is_read_without_those_before_it(tmp_path):
+    lab = laboratory(tmp_path)
+
+    class Nowhere:
+        log = LogFile(tmp_path / "out" / "log.jsonl")
+        reads_log = False
+        faults = type("F", (), {"marks": []})
+
+    for number in (1, 2):
+        async with lab.trial(Nowhere(), GUARDED, {"S ms": number}, slot_ids=[HALL]) as record:
+            record.operations.append(structs.replace(did("look", number), run=record.name))
+    history = tmp_path / "out" / "history.jsonl"
+    first, second = history.read_bytes().splitlines(keepends=True)
+    history.write_bytes(b"#" * len(first) + second)  # nobody could read it
+
+    [kept] = read_records(tmp_path / "out", only=[record.name])
+
+    assert kept.operations == record.operations
+
+
+def test_a_log_says_from_where_on_it_is_about_a_slot(tmp_path):
+    log = LogFile(tmp_path / "log.jsonl")
+    log.opened(["a", "b"], at=300)
+    log.opened(["c"], at=500)
+    assert [log.since(slots) for slots in (["c"], ["b", "c"], ["c", "unknown"], [])] == [
+        *(500, 300, 0, 0)
+    ]
+
+
 async def test_an_interrupted_trial_is_kept_and_not_judged(tmp_path):
     lab = laboratory(tmp_path)
 
     class Nowhere:
-        log = type("L", (), {"path": tmp_path / "none"})
+        log = LogFile(tmp_path / "none")
         reads_log = True
         faults = type("F", (), {"marks": []})
 

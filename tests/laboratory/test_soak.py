@@ -77,6 +77,12 @@ def test_memory_that_grows_is_found_and_memory_that_does_not_is_not():
     assert "projector grew by" in judge(growing, SOAK.plan).cells[-1].smallest_witness.sentence
 
 
+def test_the_teeth_of_a_garbage_collector_are_no_growth():
+    sizes = [20, 55, 30, 54, 52, 34, 40, 46, 50, 52]
+    sawing = [period(n, memory=float(size)) for n, size in enumerate(sizes, 1)]
+    assert "nothing_grows" in rules(sawing, "valid")
+
+
 def test_a_lag_that_grows_is_found():
     assert "nothing_grows" in rules([period(n, lag_ms=30.0 * n) for n in range(1, 11)], "invalid")
 
