@@ -143,17 +143,17 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def read(path: Path, *, since: int = 0) -> list[Operation]:
-    """The history from a byte on (where a line begins), in the order written."""
-    with path.open("rb") as file:
-        file.seek(since)
-        return [_decode(line) for line in file]
+def read(path: Path, *, since: int = 0, until: int | None = None) -> list[Operation]:
+    """The history from one byte to another (where lines begin), in the order written."""
+    return [_decode(line) for line in _lines(path, since, until)]
 
 
-def read_events(path: Path, *, since: int = 0) -> list[LoggedEvent]:
-    """The dumped log from a byte on (where a line begins), in the order of positions; empty when nothing was dumped."""
-    if not path.exists():
-        return []
+def read_events(path: Path, *, since: int = 0, until: int | None = None) -> list[LoggedEvent]:
+    """The dumped log from one byte to another (where lines begin), in the order of positions; empty when nothing was dumped."""
+    return [_decode_event(line) for line in _lines(path, since, until)] if path.exists() else []
+
+
+def _lines(path: Path, since: int, until: int | None) -> list[bytes]:
     with path.open("rb") as file:
         file.seek(since)
-        return [_decode_event(line) for line in file]
+        return file.read(-1 if until is None else until - since).splitlines()

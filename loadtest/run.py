@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from loadtest.evidence.trial import PLAN, Knob, Trial, read_records
+from loadtest.evidence.trial import PLAN, Knob, OneByOne, Trial, read_records, read_trials
 from loadtest.experiment.asked import RUN, Asked, environment, read_asked
 from loadtest.experiment.findings import Cell, Findings, ScenarioFindings
 from loadtest.experiment.laboratory import Laboratory, Target
@@ -225,10 +225,11 @@ def scenario_findings(scenario: Scenario, folder: Path, asked: Asked) -> Scenari
     facts = _Facts(name=scenario.name, seconds=0.0, complete=False)
     with contextlib.suppress(OSError):
         facts = msgspec.json.decode((folder / FACTS).read_bytes(), type=_Facts)
-    records = read_records(folder)
+    # A soak may be of hours, and judges each period by itself; what all of it was does not fit into memory.
+    records = OneByOne(folder) if scenario.kind == "soak" else read_records(folder)
     judged = scenario.judge(records, plan)
     notes = list(judged.notes)
-    if asked.target is not None and any(record.trial.log is None for record in records):
+    if asked.target is not None and any(trial.log is None for trial in read_trials(folder)):
         notes.append("the key may not read the log (scope operate), so what needs it is unknown")
     return msgspec.structs.replace(
         _findings(scenario, judged.cells),

@@ -22,7 +22,7 @@ from loadtest.checkers.real_time_order import real_time_order
 from loadtest.checkers.writes_follow_reads import writes_follow_reads
 from loadtest.driver import open_loop, poisson, ramp
 from loadtest.driver.percentile import percentile
-from loadtest.evidence.trial import Record
+from loadtest.evidence.trial import Record, Trial
 from loadtest.experiment.figures import Figure, Kind, Line, thinned
 from loadtest.experiment.findings import Cell, Judged, Measure
 from loadtest.experiment.laboratory import Laboratory, Recorder
@@ -125,16 +125,18 @@ async def _half_of_saturation(lab: Laboratory, system: System, plan: Plan) -> fl
 
 def judge(records: Sequence[Record], plan: Plan) -> Judged:
     """One cell per period, and over all of them whether anything grew."""
-    cells = [_cell(record) for record in records]
+    cells, trials = [], []
+    for record in records:  # once: they may be read from disk, one by one
+        cells.append(_cell(record))
+        trials.append(record.trial)
     if not cells:
         return Judged(cells=[])
-    memory = _memory(records)
+    memory = _memory(trials)
     lags = [
-        (r.trial.began_ns / 1e9, c.measured("lag p50 ms"))
-        for r, c in zip(records, cells, strict=True)
+        (t.began_ns / 1e9, c.measured("lag p50 ms")) for t, c in zip(trials, cells, strict=True)
     ]
     growth, notes = _growth(memory, lags)
-    rate_per_s = records[0].trial.facts.get("visitors_per_s", 0.0)
+    rate_per_s = trials[0].facts.get("visitors_per_s", 0.0)
     if plan.visitors_per_s is None and rate_per_s > 0.99 * RAMP_TO_PER_S / 2:
         notes.append(
             f"up to {RAMP_TO_PER_S:.0f} visitors/s no saturation was found, so this is half of that: give a --rate for more"
@@ -177,11 +179,11 @@ def _cell(record: Record) -> Cell:
     )
 
 
-def _memory(records: Sequence[Record]) -> dict[str, list[tuple[float, float]]]:
+def _memory(trials: Sequence[Trial]) -> dict[str, list[tuple[float, float]]]:
     """Per process: (seconds, MB)."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for record in records:
-        for at_s, sizes in record.trial.facts.get("memory_mb", []):
+    for trial in trials:
+        for at_s, sizes in trial.facts.get("memory_mb", []):
             for name, size_mb in sizes.items():
                 found.setdefault(name, []).append((at_s, size_mb))
     return found

@@ -7,7 +7,7 @@ system it used. Nothing else is needed to judge, and judging changes nothing.
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import msgspec
 from msgspec import Struct
@@ -44,8 +44,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     """What is known about a trial beside its operations and events.
 
     `knobs` are its settings, `facts` what the scenario noted (anything JSON can carry), `log` the file its events are in; `slot_ids` limits
-    them to what concerns it. `history_since` and `log_since` are bytes of the two files before which nothing concerns it, so that one trial of
-    many can be judged without reading all. `complete` is false for one that was interrupted.
+    them to what concerns it. `history_bytes` and `log_bytes` say from where to where the two files were about it when it ended, so that one
+    trial of many can be judged without reading all. `complete` is false for one that was interrupted.
     """
 
     name: str
@@ -53,8 +53,8 @@ class Trial(Struct, frozen=True, kw_only=True):
     knobs: dict[str, Knob]
     slot_ids: list[str] = []
     log: str | None = None
-    history_since: int = 0
-    log_since: int = 0
+    history_bytes: tuple[int, int] = (0, 0)
+    log_bytes: tuple[int, int] = (0, 0)
     began_ns: int = 0
     ended_ns: int = 0
     generators: list[Generator] = []
@@ -85,23 +85,29 @@ def append_trial(folder: Path, trial: Trial) -> None:
         file.write(_encode(trial) + b"\n")
 
 
-def read_records(folder: Path, *, only: Iterable[str] | None = None) -> list[Record]:
-    """The complete trials of a scenario with their evidence, in the order they were made; `only` these, by name."""
+def read_trials(folder: Path) -> list[Trial]:
+    """The complete trials of a scenario, in the order they were made."""
     if not (folder / TRIALS).exists():
         return []
-    wanted = None if only is None else set(only)
     trials = [_decode(line) for line in (folder / TRIALS).read_bytes().splitlines()]
-    trials = [t for t in trials if t.complete and (wanted is None or t.name in wanted)]
+    return [trial for trial in trials if trial.complete]
+
+
+def read_records(folder: Path, *, only: Iterable[str] | None = None) -> list[Record]:
+    """The complete trials of a scenario with their evidence, in the order they were made; `only` these, by name."""
+    wanted = None if only is None else set(only)
+    trials = [t for t in read_trials(folder) if wanted is None or t.name in wanted]
     operations: dict[str, list[Operation]] = defaultdict(list)
     if trials and (folder / history.FILE).exists():
-        names, since = {t.name for t in trials}, min(t.history_since for t in trials)
+        names, since = {t.name for t in trials}, min(t.history_bytes[0] for t in trials)
         for operation in history.read(folder / history.FILE, since=since):
             if operation.run in names:
                 operations[operation.run].append(operation)
     since_of: dict[str, int] = {}
     for trial in trials:
         if trial.log is not None:
-            since_of[trial.log] = min(trial.log_since, since_of.get(trial.log, trial.log_since))
+            first = trial.log_bytes[0]
+            since_of[trial.log] = min(first, since_of.get(trial.log, first))
     logs = {log: history.read_events(folder / log, since=since) for log, since in since_of.items()}
     return [
         Record(
@@ -111,6 +117,40 @@ def read_records(folder: Path, *, only: Iterable[str] | None = None) -> list[Rec
         )
         for trial in trials
     ]
+
+
+class OneByOne(Sequence[Record]):
+    """The complete trials of a scenario with their evidence as it was when each ended, read when they are asked for and not kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._trials = read_trials(folder)
+
+    def __len__(self) -> int:
+        return len(self._trials)
+
+    @overload
+    def __getitem__(self, at: int) -> Record: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[Record]: ...
+    def __getitem__(self, at: int | slice) -> Record | list[Record]:
+        """Reads one, or several."""
+        found = self._trials[at]
+        return [self._read(t) for t in found] if isinstance(found, list) else self._read(found)
+
+    def _read(self, trial: Trial) -> Record:
+        since, until = trial.history_bytes
+        operations = history.read(self._folder / history.FILE, since=since, until=until or None)
+        events: list[LoggedEvent] = []
+        if trial.log is not None:
+            since, until = trial.log_bytes
+            logged = history.read_events(self._folder / trial.log, since=since, until=until or None)
+            events = about(logged, trial.slot_ids)
+        return Record(
+            trial=trial,
+            operations=[operation for operation in operations if operation.run == trial.name],
+            events=events,
+        )
 
 
 def about(events: Sequence[LoggedEvent], slot_ids: Sequence[str]) -> list[LoggedEvent]:

@@ -186,14 +186,16 @@ class Laboratory:
             complete = True
         finally:
             file = self.folder / history.FILE
+            since = history.size_of(file)
+            history.append(file, recorder.operations)
             trial = Trial(
                 name=recorder.name,
                 arm=arm.name,
                 knobs=dict(knobs),
                 slot_ids=list(slot_ids),
                 log=log,
-                history_since=history.size_of(file),
-                log_since=system.log.since(slot_ids),
+                history_bytes=(since, history.size_of(file)),
+                log_bytes=(system.log.since(slot_ids), history.size_of(system.log.path)),
                 began_ns=began_ns,
                 ended_ns=ended_ns if complete else time.monotonic_ns(),
                 generators=recorder.generators,
@@ -201,7 +203,6 @@ class Laboratory:
                 facts=recorder.facts,
                 complete=complete,
             )
-            history.append(file, recorder.operations)
             append_trial(self.folder, trial)
         if self._on_trial is not None:
             self._on_trial(trial)

@@ -17,7 +17,7 @@ from loadtest.checkers.integrity import integrity
 from loadtest.checkers.read_your_writes import read_your_writes
 from loadtest.driver import Client
 from loadtest.driver.event_stream import events
-from loadtest.evidence.trial import read_records
+from loadtest.evidence.trial import OneByOne, read_records
 from loadtest.experiment.laboratory import Laboratory, Recorder, Target
 from loadtest.experiment.scenario import Arm
 from loadtest.failures import CannotRunError
@@ -83,6 +83,8 @@ async def test_what_people_do_is_on_disk_with_its_log_when_the_trial_ends(tmp_pa
             assert (await anna.resize(foyer, 4, if_match=2)).problem == "version-mismatch"
             record.note(answer=42)
     [kept] = read_records(tmp_path / "out")
+    [again] = OneByOne(tmp_path / "out")
+    assert (again.operations, again.events) == (kept.operations, kept.events)
     assert kept.operations == record.operations
     assert kept.trial.facts == {"answer": 42}
     assert [event.type for event in kept.events] == [
@@ -230,7 +232,7 @@ async def test_one_trial_of_many_is_read_without_those_before_it(tmp_path):
 
     [kept] = read_records(tmp_path / "out", only=[record.name])
 
-    assert kept.operations == record.operations
+    assert kept.operations == record.operations == OneByOne(tmp_path / "out")[1].operations
 
 
 def test_a_log_says_from_where_on_it_is_about_a_slot(tmp_path):
