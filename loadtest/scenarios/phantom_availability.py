@@ -21,6 +21,7 @@ from loadtest.experiment.laboratory import Laboratory
 from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.history import FinalSlot
 from loadtest.theory.staleness_budget import band, decisions_in_flight
+from loadtest.verdict import Judgement
 from loadtest.workloads.sale_figures import SaleFigures, sale_figures, sale_measures
 from loadtest.workloads.selling_out import SellOuts, sell_out
 
@@ -94,16 +95,23 @@ def _cell(
         # Strong reads are answered in groups, so who is in flight at the sell-out is no Poisson number and the band does not hold.
         if arm.name == EVENTUAL.name
         else None,
-        judgements=[
-            no_overbooking(
-                record.operations,
-                record.events,
-                msgspec.convert(record.trial.facts["final"], FinalSlot),
-            )
-            for record in records
-        ],
+        judgements=_judged(records),
         generators=[generator for record in records for generator in record.trial.generators],
     )
+
+
+def _judged(records: Sequence[Record]) -> list[Judgement]:
+    judgements = [
+        no_overbooking(
+            record.operations,
+            record.events,
+            msgspec.convert(record.trial.facts["final"], FinalSlot),
+        )
+        for record in records
+    ]
+    # A sale after which nobody came in vain had no opportunity to go wrong: it proves nothing, and is no hole beside others.
+    telling = [j for j in judgements if j.opportunities or j.verdict == "invalid"]
+    return telling or judgements
 
 
 def _figures(

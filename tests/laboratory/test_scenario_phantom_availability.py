@@ -29,3 +29,12 @@ def test_strong_reads_stand_beside_it_without_a_band():
     assert cells[-1].arm == STRONG.name
     assert cells[-1].theory is None
     assert cells[-1].measured("refused") == 2
+
+
+def test_a_sale_after_which_nobody_came_in_vain_is_no_hole_beside_one_after_which_somebody_did():
+    told = sale(STRONG.name, 0)
+    in_vain = {o.journey for o in told.operations if o.status == 409}
+    nobody = replace(told, operations=[o for o in told.operations if o.journey not in in_vain])
+    [cell] = judge([told, nobody], PLAN).cells
+    [alone] = judge([nobody], PLAN).cells
+    assert (cell.verdict, alone.verdict) == ("valid", "unknown")
