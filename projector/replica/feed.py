@@ -46,11 +46,25 @@ class ChangeFeed:
         """Whether nothing has been heard for so long that changes may have been missed."""
         return time.monotonic() - self._heard_at > SILENT_S
 
-    async def run(self) -> None:
+    async def listen(self) -> None:
         """Hear until cancelled, through any absence of the broker."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._subscribe(), name="change-feed")
-            tasks.create_task(self._watch(), name="change-feed-silence")
+        client: Client = await connect(self._nats_url, name=self._name)
+        try:
+            await client.subscribe(AVAILABILITY_CHANGES, cb=self._on_message)
+            await asyncio.get_running_loop().create_future()  # until cancelled
+        finally:
+            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                await client.close()
+
+    async def notice_silence(self) -> None:
+        """Let go of what is held whenever changes may have been missed, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            if self.silent and not self._was_silent:
+                self._was_silent = True
+                self.silences += 1
+                self._parts = []
+                self._follower.replica.silent()
 
     def hear(self, payload: bytes) -> None:
         """Take in one message."""
@@ -81,23 +95,5 @@ class ChangeFeed:
         previous = changes.previous_position if whole else -1
         self._follower.hear(News(now=now, changes=[Told(s) for s in slots], previous=previous))
 
-    async def _subscribe(self) -> None:
-        client: Client = await connect(self._nats_url, name=self._name)
-        try:
-            await client.subscribe(AVAILABILITY_CHANGES, cb=self._on_message)
-            await asyncio.get_running_loop().create_future()  # until cancelled
-        finally:
-            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-                await client.close()
-
     async def _on_message(self, message: Msg) -> None:
         self.hear(message.data)
-
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(WATCH_S)
-            if self.silent and not self._was_silent:
-                self._was_silent = True
-                self.silences += 1
-                self._parts = []
-                self._follower.replica.silent()

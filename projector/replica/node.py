@@ -92,7 +92,9 @@ async def open_query_node(
         asyncio.create_task(node.report_forever(), name="query-node-report"),
     ]
     if node.feed is not None:
-        tasks.append(asyncio.create_task(node.feed.run(), name="change-feed"))
+        # Not in one group: that would pass on the first request to end, and not the second.
+        tasks.append(asyncio.create_task(node.feed.listen(), name="change-feed"))
+        tasks.append(asyncio.create_task(node.feed.notice_silence(), name="change-feed-silence"))
     try:
         yield node
     finally:
