@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 import asyncpg
 import structlog
 
+from booking.edge.database import CONNECTION_LOST
 from booking.faults import DatabaseUnavailable, NotDecided, Outcome
 
 ATTEMPTS_MAX = 24
@@ -44,18 +45,6 @@ NOTHING_HAPPENED = (
     asyncpg.InsufficientResourcesError,
 )
 """The statement failed as a whole and may succeed when it is run again."""
-
-CONNECTION_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TimeoutError,
-)
-"""Nobody knows whether the commit came first."""
 
 DECIDED_ELSEWHERE = frozenset(
     {"command_decided_once", "booking_id_taken", "resource_id_taken", "slot_id_taken"}

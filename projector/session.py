@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 
-from booking.edge.database import open_pool
+from booking.edge.database import CONNECTION_LOST, open_pool
 from booking.edge.ending import end
 from booking.edge.failures import Misconfigured
 from projector.guards.checkpoint_compare_and_set import Connection, read_checkpoint
@@ -72,13 +72,7 @@ async def session(settings: Settings, *, name: str) -> AsyncIterator[Session]:
             raise Misconfigured(
                 "The databases do not have what this version needs: run `booking migrate` first."
             ) from error
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            asyncpg.QueryCanceledError,
-        ) as error:
+        except (*CONNECTION_LOST, asyncpg.QueryCanceledError) as error:
             raise Misconfigured(
                 f"A database went away or did not answer in time ({type(error).__name__}): "
                 "nothing was changed; run the command again."

@@ -10,8 +10,9 @@ from litestar.params import FromPath
 from booking.api.desk import NO_STORE, Desk
 from booking.api.documents import CommandShown
 from booking.api.headers import idempotency_key
-from booking.attempts import CONNECTION_LOST, NOTHING_HAPPENED
+from booking.attempts import NOTHING_HAPPENED
 from booking.edge.answers import Answer
+from booking.edge.database import CONNECTION_LOST
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
 from booking.faults import DatabaseUnavailable

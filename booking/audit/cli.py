@@ -32,7 +32,7 @@ def audit(*, as_json: bool, data_dir: str | None) -> int:
         from booking.audit.audit import STATEMENT_TIMEOUT_MS, Stopped
         from booking.audit.audit import audit as run_audit
         from booking.audit.report import sentences
-        from booking.edge.database import open_pool
+        from booking.edge.database import CONNECTION_LOST, open_pool
         from booking.edge.failures import Misconfigured
         from booking.edge.progress import progress
         from booking.settings import load_settings
@@ -61,7 +61,7 @@ def audit(*, as_json: bool, data_dir: str | None) -> int:
             raise Misconfigured(
                 "The database has no booking schema yet: run `booking migrate` first."
             ) from error
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        except CONNECTION_LOST as error:
             raise Misconfigured(
                 "The database of BOOKING_DATABASE_URL went away during the audit: run it again."
             ) from error

@@ -21,6 +21,21 @@ CONNECT_TIMEOUT_S = 5.0
 CLOCK_INTERVAL_S = 5.0
 CLOCK_GOOD_FOR_S = 30.0
 
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement sent while the driver takes in the server's goodbye
+    OSError,
+    TimeoutError,
+)
+"""The database went away meanwhile: nobody knows whether a commit came first."""
+
+UNREACHABLE = (*CONNECTION_LOST, asyncpg.PostgresError)
+"""The database went away, or refuses: what must go on without it for a while tries again."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -69,13 +84,7 @@ async def open_pool(
                 "timezone": "UTC",
             },
         )
-    except (
-        OSError,
-        TimeoutError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        ValueError,
-    ) as error:
+    except (*UNREACHABLE, ValueError) as error:
         raise Misconfigured(_refusal(error, role=role, variable=variable)) from error
 
 

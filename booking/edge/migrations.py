@@ -13,6 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
+from booking.edge.database import UNREACHABLE
 from booking.edge.failures import Misconfigured
 
 LOCK_DEADLINE_S = 60.0
@@ -68,7 +69,7 @@ async def migrate(
     """
     try:
         connection = await asyncpg.connect(url, timeout=10)
-    except (OSError, TimeoutError, asyncpg.PostgresError, ValueError) as error:
+    except (*UNREACHABLE, ValueError) as error:
         raise Misconfigured(
             f"The database of {variable} cannot be reached ({error}): start it or correct the URL."
         ) from error

@@ -51,7 +51,7 @@ def new(*, as_json: bool, data_dir: str | None) -> int:
         import asyncpg
         import msgspec
 
-        from booking.edge.database import open_pool
+        from booking.edge.database import UNREACHABLE, open_pool
         from booking.edge.failures import Misconfigured
         from booking.relay.read_log import new_epoch, state_beside
         from booking.settings import load_settings
@@ -76,7 +76,7 @@ def new(*, as_json: bool, data_dir: str | None) -> int:
             raise Misconfigured(
                 "The database does not have what this version needs: run `booking migrate` first."
             ) from error
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNREACHABLE as error:
             raise Misconfigured(
                 f"The database of BOOKING_DATABASE_URL did not answer ({type(error).__name__}): "
                 "run the command again."

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import random
 
-import asyncpg
 import nats.errors
 import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from booking.edge.database import UNREACHABLE
 from booking.edge.metrics_listener import serve_metrics
 from booking.edge.servers import bind
 from booking.events.subjects import WAKE
@@ -39,7 +39,7 @@ PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 2.0
 
 TROUBLE = (
-    *(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, nats.errors.Error),
+    *(*UNREACHABLE, nats.errors.Error),
     *(DatabaseUnreachable, NoAgreement, NotAppended, HoleInTheLog),
 )
 

@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from msgspec import Meta, Raw, Struct
 
 from booking.edge.answers import Answer
+from booking.edge.database import UNREACHABLE
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
 from projector.api.answers import answer
@@ -24,7 +25,6 @@ from projector.api.bookings import owner_of
 from projector.api.conditions import read_conditions
 from projector.api.cursors import read_cursor, write_cursor
 from projector.api.documents import HistoryPage, of_history
-from projector.api.wait import UNREACHABLE
 from projector.api.window import Limit, Window
 from projector.log_reader import read_payloads_at
 from projector.queries.find_history import History, history_of_booking, history_of_slot

@@ -11,13 +11,12 @@ from litestar.handlers import HTTPRouteHandler
 from msgspec import Meta, Struct
 
 from booking.edge.answers import Answer
-from booking.edge.database import DatabaseClock, NoDatabaseTime
+from booking.edge.database import UNREACHABLE, DatabaseClock, NoDatabaseTime
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
 from projector.api.answers import CACHE_CONTROL, VARY
 from projector.api.documents import EventsPage
 from projector.api.log_heads import LogHeads
-from projector.api.wait import UNREACHABLE
 from projector.api.window import Limit
 from projector.log_reader import LogHead, read_payloads
 from projector.queries.show_consistency import show_consistency

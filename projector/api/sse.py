@@ -15,11 +15,11 @@ import structlog
 from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
+from booking.edge.database import UNREACHABLE
 from booking.edge.one_write import CUT_OFF
 from booking.edge.problems import Problem
 from booking.events.tokens import Token
 from projector.api.events_sent import RETRY, EventsSent
-from projector.api.wait import UNREACHABLE
 from projector.queries.found import Found
 from projector.replica.follower import Follower
 from projector.replica.memory import Told

@@ -15,7 +15,7 @@ from typing import TypeVar
 import asyncpg
 import msgspec
 
-from booking.edge.database import DatabaseClock, NoDatabaseTime
+from booking.edge.database import UNREACHABLE, DatabaseClock, NoDatabaseTime
 from booking.edge.problems import Problem
 from booking.events.tokens import Token
 from projector.api.answers import Freshness, Tokens
@@ -36,7 +36,6 @@ READ_TIMEOUT_S = 3.0
 """For one statement with the wait for a connection; waiting for a position comes on top."""
 WAITING_MAX = 5_000
 """Reads that wait at a time; each costs a few kilobytes, and far more than this is a herd."""
-UNREACHABLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Reader:

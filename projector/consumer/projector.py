@@ -11,6 +11,7 @@ from typing import Literal
 import asyncpg
 import structlog
 
+from booking.edge.database import UNREACHABLE
 from booking.edge.progress import logged
 from booking.events.envelope import Event
 from projector.consumer.announce import announce
@@ -121,13 +122,7 @@ class Projector:
             except CheckpointMoved as moved:
                 _log.warning("projector_stands_by", reason=str(moved))
                 self._standing_by = True
-            except (
-                Contradicted,
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-            ) as error:
+            except (Contradicted, *UNREACHABLE) as error:
                 _log.warning("projector_begins_again", reason=f"{type(error).__name__}: {error}")
                 self._metrics.restarts.inc()
                 await asyncio.sleep(retry_s)

@@ -10,6 +10,7 @@ from datetime import datetime
 import asyncpg
 import structlog
 
+from booking.edge.database import UNREACHABLE
 from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.projector import Projector
 from projector.consumer.silence import Source
@@ -50,6 +51,6 @@ async def report_forever(
             if found is not None:
                 metrics.drift.set(found.drift)
                 metrics.verified.set(found.verified_at.timestamp())
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except UNREACHABLE as error:
             _log.warning("projector_report_not_written", reason=str(error))
         await asyncio.sleep(REPORT_S)

@@ -6,6 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
+from booking.edge.database import UNREACHABLE
+
 REPORT_PROJECTOR = """
 WITH silent AS (
     DELETE FROM read_model.projectors WHERE seen_at < now() - interval '1 minute' AND name <> $1)
@@ -43,6 +45,6 @@ LEAVE_TIMEOUT_S = 1.0
 
 async def leave(read_model: asyncpg.Pool, *, name: str) -> None:
     """Take it back at the end; where that fails, it is cleared away with those long silent."""
-    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with contextlib.suppress(*UNREACHABLE):
         async with asyncio.timeout(LEAVE_TIMEOUT_S):
             await read_model.execute(LEAVE, name)

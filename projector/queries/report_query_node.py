@@ -5,6 +5,8 @@ from datetime import datetime
 
 import asyncpg
 
+from booking.edge.database import UNREACHABLE
+
 REPORT_QUERY_NODE = """
 WITH silent AS (
     DELETE FROM read_model.query_nodes WHERE seen_at < now() - interval '1 minute' AND node <> $1)
@@ -29,5 +31,5 @@ LEAVE_TIMEOUT_S = 1.0
 
 async def leave(read_model: asyncpg.Pool, *, node: str) -> None:
     """Take it back at the end; where that fails, it is cleared away with those long silent."""
-    with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    with contextlib.suppress(*UNREACHABLE):
         await read_model.execute(LEAVE, node, timeout=LEAVE_TIMEOUT_S)

@@ -11,7 +11,7 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
-from booking.edge.database import DatabaseClock
+from booking.edge.database import UNREACHABLE, DatabaseClock
 from booking.edge.ending import end
 from projector.consumer.due import Due
 from projector.consumer.report import REPORT_S
@@ -73,7 +73,7 @@ class QueryNode:
                     as_of=standing.as_of,
                 )
                 failing = False
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except UNREACHABLE as error:
                 if not failing:
                     _log.warning("query_node_report_not_written", reason=str(error))
                 failing = True

@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from booking.edge.database import UNREACHABLE
 from projector.queries.poll_slots import poll_slots
 from projector.replica.follower import Follower, News
 from projector.replica.memory import Told
@@ -51,12 +52,7 @@ class SlotPoll:
                 try:
                     await self.run_once()
                     failing = False
-                except (
-                    OSError,
-                    TimeoutError,
-                    asyncpg.PostgresError,
-                    asyncpg.InterfaceError,
-                ) as error:
+                except UNREACHABLE as error:
                     if not failing:
                         _log.warning("read_model_not_polled", reason=str(error))
                     failing = True

@@ -2,11 +2,18 @@
 
 import asyncio
 from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
 
-from booking.edge.database import DatabaseClock, NoDatabaseTime, open_pool, refuse_unsafe
+from booking.edge.database import (
+    CONNECTION_LOST,
+    DatabaseClock,
+    NoDatabaseTime,
+    open_pool,
+    refuse_unsafe,
+)
 from booking.edge.failures import Misconfigured
 from booking.edge.serving import bind
 
@@ -129,3 +136,39 @@ async def test_a_database_that_was_never_migrated_is_a_sentence(database_url, em
     async with await pool_of(empty_database_url) as pool, pool.acquire() as connection:
         with pytest.raises(Misconfigured, match="booking migrate"):
             await refuse_unsafe(connection, environment="production", role="booking_writer")
+
+
+async def test_a_statement_sent_after_the_servers_farewell_finds_a_lost_connection(
+    database, database_url
+):
+    """The farewell is heard and the socket still open: the driver calls that an error of its own."""
+    folder = parse_qs(urlsplit(database_url).query)["host"][0]
+    farewell = asyncio.Event()
+
+    async def forward(reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+
+    async def between(reader, writer):
+        answers, requests = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.5432")
+        asking = asyncio.create_task(forward(reader, requests))
+        await forward(answers, writer)
+        await writer.drain()
+        farewell.set()
+        await asking
+        requests.close()
+        writer.close()
+
+    async with await asyncio.start_server(between, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        connection = await asyncpg.connect(database_url, host="127.0.0.1", port=port)
+        try:
+            await database.execute("SELECT pg_terminate_backend($1)", connection.get_server_pid())
+            await farewell.wait()
+            await database.execute("SELECT 1")  # by its answer the farewell has been read
+            with pytest.raises(CONNECTION_LOST) as complained:
+                async with asyncio.timeout(10):
+                    await connection.execute("SELECT 1")
+            assert complained.type is asyncpg.InternalClientError
+        finally:
+            connection.terminate()

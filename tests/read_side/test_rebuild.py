@@ -9,6 +9,7 @@ import pytest
 from at_work import projecting
 from eventually import eventually
 
+from booking.edge.database import CONNECTION_LOST
 from projector.guards.checkpoint_compare_and_set import read_checkpoint
 from projector.projections import TABLES
 from projector.rebuild.control import differences
@@ -279,7 +280,7 @@ async def test_after_a_crash_the_next_one_begins_from_nothing(
             crashing.terminate()
             await crashing.execute("SELECT 1")
 
-    with pytest.raises((asyncpg.InterfaceError, asyncpg.PostgresConnectionError)):
+    with pytest.raises(CONNECTION_LOST):
         await begin_and_crash()
     assert await owner.fetch(SHADOW) != []
     before = await rows(owner)
