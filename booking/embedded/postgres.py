@@ -156,7 +156,11 @@ async def create_database(
 
     connection = await asyncpg.connect(postgres.url("postgres"), timeout=10)
     try:
-        await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"', timeout=30)
+        # Files are copied twice as fast as pages, between two checkpoints: free where none is flushed.
+        strategy = "WAL_LOG" if postgres.durable else "FILE_COPY"
+        await connection.execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY {strategy}', timeout=30
+        )
     except asyncpg.DuplicateDatabaseError:
         pass
     finally:
