@@ -30,6 +30,17 @@ class OneWriteProtocol(HttpToolsProtocol):
         self._extensions = {CUT_OFF: self._gathering.abort, AT_ONCE: self._write_at_once}
         super().connection_made(self._gathering)
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Lets go of all that leads back here, so that a connection is gone when it has ended.
+
+        Those that wait for the collector pile up: in a busy process it comes round once in many minutes.
+        """
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # the server leaves the timer of one that broke
+        self.pipeline.clear()
+        self.cycle = self.scope = None  # type: ignore[assignment]  # as before the first request
+        del self._extensions, self._gathering
+
     def on_message_begin(self) -> None:
         """Offers the way to cut off a client that reads nothing."""
         super().on_message_begin()
@@ -43,7 +54,8 @@ class OneWriteProtocol(HttpToolsProtocol):
         """
         cycle = self.cycle
         if (
-            cycle.scope is not scope
+            cycle is None  # the client went away
+            or cycle.scope is not scope
             or cycle.response_started
             or cycle.disconnected
             or not cycle.keep_alive

@@ -1,12 +1,16 @@
 """Answers that are written in one step are the same answers, and whatever is out of the ordinary is left to the server."""
 
 import asyncio
+import gc
 
+import pytest
 from a_tiny_part import THING, served, tiny_part
+from eventually import eventually
 from litestar import get
 
 from booking.edge.answers import Answer
 from booking.edge.application import http_app
+from booking.edge.one_write import OneWriteProtocol
 from booking.edge.parts import Part
 from booking.edge.requests import StrictRequest
 
@@ -24,6 +28,15 @@ async def said(client, request, *, until):
         closed = until(answer) is False or reader.at_eof()
     writer.close()
     return answer.decode(), closed
+
+
+@pytest.fixture
+def uncollected():
+    """How many connections of the server are in memory, while nobody collects any."""
+    gc.collect()
+    gc.disable()
+    yield lambda: sum(isinstance(each, OneWriteProtocol) for each in gc.get_objects())
+    gc.enable()
 
 
 def bodies(answer, *limits):
@@ -75,3 +88,58 @@ async def test_a_line_break_in_a_header_never_becomes_another_header():
             client, "GET /v1/broken HTTP/1.1\r\nHost: tiny\r\n\r\n", until=lambda _: False
         )
     assert "evil" not in answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        SHOW % (7, ""),
+        SHOW % (7, "Connection: close\r\n"),
+        "".join(SHOW % (limit, "") for limit in (1, 2, 3)),
+        "GET /v1/nowhere HTTP/1.1\r\nHost: tiny\r\n\r\n",
+        "POST /v1/things HTTP/1.1\r\nHost: tiny\r\nContent-Length: 9\r\n\r\n{",
+        "no HTTP at all\r\n\r\n",
+        "",
+    ],
+)
+async def test_a_connection_that_has_ended_is_gone_without_the_collector(
+    tiny, uncollected, request_
+):
+    """It comes round rarely in a busy process, and connections that outlived its quick rounds piled up."""
+    host, port = tiny.base_url.host, tiny.base_url.port
+    before = uncollected()
+    for abruptly in (False, True):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(request_.encode())
+        await eventually(lambda: uncollected() > before)
+        if request_.endswith("\r\n\r\n"):
+            assert await reader.read(1)
+        if abruptly:
+            writer.transport.abort()
+        else:
+            writer.close()
+        del reader, writer
+        await eventually(lambda: uncollected() <= before, because="the connection is gone")
+
+
+async def test_so_is_one_whose_client_did_not_wait_for_the_answer(uncollected):
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    @get("/v1/slow")
+    async def slow(request: StrictRequest) -> Answer:
+        """Answer when told to."""
+        begun.set()
+        await go_on.wait()
+        return Answer(200, b"{}")
+
+    async with served(
+        http_app(tiny_part(), Part(name="slow", handlers=[slow]), environment="development")
+    ) as client:
+        before = uncollected()
+        _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(b"GET /v1/slow HTTP/1.1\r\nHost: tiny\r\n\r\n")
+        await begun.wait()
+        writer.transport.abort()
+        del writer
+        go_on.set()
+        await eventually(lambda: uncollected() <= before, because="the connection is gone")

@@ -1,6 +1,7 @@
 """Live streams when something is wrong: a client that reads nothing, a hole, another epoch, the end."""
 
 import asyncio
+import gc
 import json
 import socket
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from eventually import eventually
 from httpx_sse import aconnect_sse
 from prometheus_client import generate_latest
 
+from booking.edge.one_write import OneWriteProtocol
 from booking.events.messages import Changes
 from booking.events.subjects import AVAILABILITY_CHANGES
 from booking.events.tokens import TokenCodec
@@ -198,3 +200,24 @@ async def test_without_nats_a_stream_lives_off_the_poll(log, stream, projector, 
                 assert after["version"] == before["version"] + 1
                 while event.event != "as_of":
                     event = await anext(events)
+
+
+async def test_a_stream_that_has_ended_is_gone_without_the_collector(log, stream, api):
+    """It comes round rarely: ten thousand clients that come and go would pile up."""
+    slot_id = await log.slot()
+    await stream.copy()
+
+    def in_memory() -> int:
+        of_streams = (OneWriteProtocol, sse.LiveStream)
+        return sum(isinstance(each, of_streams) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = in_memory()
+        client = await DeafClient.opened(api, f"slot_id={slot_id}")
+        assert in_memory() == before + 2
+        client.close()
+        await eventually(lambda: in_memory() == before, because="the stream is gone")
+    finally:
+        gc.enable()
