@@ -9,7 +9,12 @@ An answer whose bytes are ready as a whole need not go through the server's piec
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from booking.edge.answers import Answer
 
@@ -28,6 +33,7 @@ class OneWriteProtocol(HttpToolsProtocol):
         """Puts the gathering transport in between."""
         self._gathering = _Gathering(transport, self.loop)
         self._extensions = {CUT_OFF: self._gathering.abort, AT_ONCE: self._write_at_once}
+        self._answering: RequestResponseCycle | None = None
         super().connection_made(self._gathering)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -35,11 +41,23 @@ class OneWriteProtocol(HttpToolsProtocol):
 
         Those that wait for the collector pile up: in a busy process it comes round once in many minutes.
         """
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()  # the server leaves the timer of one that broke
         self.pipeline.clear()
         self.cycle = self.scope = None  # type: ignore[assignment]  # as before the first request
-        del self._extensions, self._gathering
+        del self._extensions, self._gathering, self._answering
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Remembers what is being answered.
+
+        The server knows only the request that came last: an answer without end would never hear that its
+        client has gone, once that had sent another request.
+        """
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         """Offers the way to cut off a client that reads nothing."""

@@ -4,7 +4,7 @@ import asyncio
 import gc
 
 import pytest
-from a_tiny_part import THING, served, tiny_part
+from a_tiny_part import THING, Streams, served, tiny_part
 from eventually import eventually
 from litestar import get
 
@@ -143,3 +143,14 @@ async def test_so_is_one_whose_client_did_not_wait_for_the_answer(uncollected):
         del writer
         go_on.set()
         await eventually(lambda: uncollected() <= before, because="the connection is gone")
+
+
+async def test_a_stream_learns_that_its_client_has_gone_although_another_request_was_sent():
+    streams = Streams()
+    together = "GET /v1/stream HTTP/1.1\r\nHost: tiny\r\n\r\n" + SHOW % (7, "")
+    async with served(http_app(tiny_part(), streams.part(), environment="development")) as client:
+        reader, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(together.encode())
+        assert await reader.read(1)
+        writer.close()
+        await eventually(lambda: streams.closed == 1, because="the stream has ended")
