@@ -16,6 +16,8 @@ from booking.relay.stream import create, inspect, recreate
 
 HEALINGS_MAX = 4
 """Another history takes two (new epoch, new stream); one more each way for a second relay."""
+LOOKS_MAX = 2 * HEALINGS_MAX + 1
+"""As often as another relay may be quicker, and one look after the last healing."""
 
 
 class Agreement(Struct, frozen=True, kw_only=True):
@@ -35,22 +37,22 @@ async def agree(log: asyncpg.Pool, jetstream: JetStreamContext) -> Agreement:
     """Compare stream and log, heal what is wrong, and return them agreeing.
 
     Raises:
-        NoAgreement: after `HEALINGS_MAX` healings they still differ.
+        NoAgreement: after `HEALINGS_MAX` healings, or `LOOKS_MAX` looks, they still differ.
     """
     healed: list[Finding] = []
-    while len(healed) <= HEALINGS_MAX:
+    for _ in range(LOOKS_MAX):
         finding, stream, beside = await _look(log, jetstream)
         if finding is Finding.AGREES and stream is not None:
             return Agreement(stream=stream, log=beside, healed=tuple(healed))
+        if len(healed) == HEALINGS_MAX:
+            break
         # What is about to be deleted is looked at again: another relay may have healed it since.
         again, _, beside = await _look(log, jetstream)
         if again is finding:
             seen = stream.epoch if stream and stream.epoch else beside.epoch
             await _heal(finding, beside, log, jetstream, seen=seen)
-        healed.append(finding)
-    raise NoAgreement(
-        f"The stream {healed[-1].value}, and was healed {HEALINGS_MAX} times in vain."
-    )
+            healed.append(finding)
+    raise NoAgreement(f"The stream {finding.value}, and was healed {len(healed)} times in vain.")
 
 
 async def _look(

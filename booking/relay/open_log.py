@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 
-from booking.edge.database import open_pool, refuse_unsafe
+from booking.edge.database import CONNECTION_LOST, open_pool, refuse_unsafe
 from booking.edge.failures import Misconfigured
 
 ROLE = "booking_relay"
@@ -18,11 +18,8 @@ STATEMENT_TIMEOUT_MS = 5000
 """A page of 500 events takes 3 ms; past this the database is in trouble, and so are we."""
 CLOSE_DEADLINE_S = 2.0
 
-MAY_PASS = (
-    *(OSError, TimeoutError, asyncpg.PostgresConnectionError),
-    *(asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError),
-)
-"""Why connecting failed without anybody's mistake. Everything else is a wrong setting."""
+MAY_PASS = (*CONNECTION_LOST, asyncpg.TooManyConnectionsError)
+"""Why connecting failed without anybody's mistake, unless a value was wrong. All else is a wrong setting."""
 
 
 class DatabaseUnreachable(Exception):
@@ -46,7 +43,8 @@ async def opened_log(url: str, *, environment: str) -> AsyncIterator[asyncpg.Poo
             statement_timeout_ms=STATEMENT_TIMEOUT_MS,
         )
     except Misconfigured as refused:
-        if isinstance(refused.__cause__, MAY_PASS):
+        cause = refused.__cause__
+        if isinstance(cause, MAY_PASS) and not isinstance(cause, ValueError):
             raise DatabaseUnreachable(str(refused)) from refused
         raise
     try:
