@@ -15,6 +15,8 @@ from msgspec import Struct
 FILE = "history.jsonl"
 
 Outcome = Literal["ok", "failed", "indeterminate"]
+UNDECIDED = (0, 503)
+"""Statuses that decide nothing: no answer at all, and one that asks to try again."""
 
 
 class OperationLine(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -70,6 +72,11 @@ class Operation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     problem: str | None = None
     replayed: bool = False
     digest: str | None = None
+
+    @property
+    def decided(self) -> bool:
+        """Whether the answer decides anything: none at all, or a 503, leaves that to the next try."""
+        return self.status not in UNDECIDED
 
 
 class LoggedSlot(Struct, frozen=True, kw_only=True, gc=False):

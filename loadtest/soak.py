@@ -1,4 +1,4 @@
-"""The soak: mixed traffic for as long as one likes, with all checkers running over it, period by period.
+"""The soak: mixed traffic for as long as one likes, judged period by period.
 
 Each period puts new slots on sale, so its history is complete and can be judged when it ends. There is no control arm: what is claimed is that
 nothing goes wrong, that no process grows, and that the lag does not. Its rate is half of what the system was found to bear, unless one is given.
@@ -53,6 +53,7 @@ JUDGED_FROM_S = 300.0
 GROWTH_SHARE_MAX = 0.2
 GROWTH_MB_MIN = 8.0
 LAG_GROWTH_MS_MAX = 50.0
+NO_MEMORY = "the memory of the processes could not be read on this system"
 
 
 class Plan(Struct, frozen=True, kw_only=True):
@@ -85,24 +86,23 @@ async def measure(lab: Laboratory, arm: Arm, plan: Plan) -> None:
                     arrivals_s = poisson(rate_per_s, lab.rng("arrivals", number))
                     offered = await open_loop(arrivals_s, visitors.visit, seconds=plan.period_s)
                     record.offered(offered)
-            # What was judged is on disk; a soak of hours must not keep it all.
-            system.log.events.clear()
 
 
 @contextlib.asynccontextmanager
 async def _watched(lab: Laboratory, system: System, record: Recorder) -> AsyncIterator[None]:
     """Memory of the system's processes while the block runs; nothing against somebody's deployment."""
-    samples: list[tuple[float, dict[str, float]]] = []
-    record.facts["memory_mb"] = samples
     if lab.target is not None:
         yield
         return
+    samples: list[tuple[float, dict[str, float]]] = []
+    record.facts["memory_mb"] = samples
     sampling = asyncio.ensure_future(sample_memory(system.run_file().pid, samples))
     try:
         yield
     finally:
         sampling.cancel()
-        await asyncio.gather(sampling, return_exceptions=True)
+        with contextlib.suppress(asyncio.CancelledError):
+            await sampling  # what ended it before is no secret
 
 
 async def _half_of_saturation(lab: Laboratory, system: System, plan: Plan) -> float:
@@ -135,7 +135,8 @@ def judge(records: Sequence[Record], plan: Plan) -> Judged:
     lags = [
         (t.began_ns / 1e9, c.measured("lag p50 ms")) for t, c in zip(trials, cells, strict=True)
     ]
-    growth, notes = _growth(memory, lags)
+    unseen = not memory and any("memory_mb" in trial.facts for trial in trials)
+    growth, notes = _growth(memory, lags, hole=NO_MEMORY if unseen else None)
     rate_per_s = trials[0].facts.get("visitors_per_s", 0.0)
     if plan.visitors_per_s is None and rate_per_s > 0.99 * RAMP_TO_PER_S / 2:
         notes.append(
@@ -174,7 +175,7 @@ def _cell(record: Record) -> Cell:
             Measure(name="lost", value=lost),
         ],
         # What nobody did in a period proves nothing and is no hole.
-        judgements=[j for j in judgements if j.opportunities or j.verdict == "invalid"],
+        judgements=[each for each in judgements if not each.proves_nothing],
         generators=record.trial.generators,
     )
 
@@ -190,7 +191,10 @@ def _memory(trials: Sequence[Trial]) -> dict[str, list[tuple[float, float]]]:
 
 
 def _growth(
-    memory: dict[str, list[tuple[float, float]]], lags: list[tuple[float, float]]
+    memory: dict[str, list[tuple[float, float]]],
+    lags: list[tuple[float, float]],
+    *,
+    hole: str | None,
 ) -> tuple[Judgement | None, list[str]]:
     """Whether something grows, judged over the second half of a run that is long enough; and every slope in words."""
     witnesses: list[Witness] = []
@@ -226,7 +230,8 @@ def _growth(
     if not judged_at_all:
         notes.append(f"growth is judged from {JUDGED_FROM_S / 60:.0f} minutes on")
         return None, notes
-    return judged("nothing_grows", opportunities=len(memory) + 1, witnesses=witnesses), notes
+    grows = judged("nothing_grows", opportunities=len(memory) + 1, witnesses=witnesses, hole=hole)
+    return grows, notes
 
 
 def _figures(memory: dict[str, list[tuple[float, float]]], cells: list[Cell]) -> list[Figure]:
@@ -274,4 +279,5 @@ SOAK = Scenario(
     judge=judge,
     kind="soak",
     target=True,
+    left_out="The memory of your processes is not looked at, and nothing is injected: the lag is what the deployment has by itself.",
 )

@@ -19,6 +19,7 @@ INVALID_EXPERIMENT = 3
 INTERRUPTED = 130
 
 WITNESSES_KEPT_MAX = 5
+NO_OPPORTUNITY = "there was no opportunity to go wrong, so nothing was proved"
 
 
 class Witness(Struct, frozen=True, kw_only=True):
@@ -51,6 +52,11 @@ class Judgement(Struct, frozen=True, kw_only=True):
     witnesses: list[Witness] = []
     reason: str | None = None
 
+    @property
+    def proves_nothing(self) -> bool:
+        """Nobody gave it an opportunity, and nothing is missing either: beside others that had one it may be left out."""
+        return self.reason == NO_OPPORTUNITY
+
 
 def judged(
     rule: str, *, opportunities: int, witnesses: Sequence[Witness] = (), hole: str | None = None
@@ -61,7 +67,7 @@ def judged(
     elif hole is not None:
         verdict = "unknown"
     elif not opportunities:
-        verdict, hole = "unknown", "there was no opportunity to go wrong, so nothing was proved"
+        verdict, hole = "unknown", NO_OPPORTUNITY
     else:
         verdict = "valid"
     return Judgement(

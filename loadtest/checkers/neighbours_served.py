@@ -12,8 +12,8 @@ SERVER_ERROR = 500
 
 
 def neighbours_served(operations: Sequence[Operation], *, poisoner: int) -> Judgement:
-    """No booking but the poisoner's met an error of the server. Opportunities are those who came with it."""
-    neighbours = [o for o in operations if o.op == "book" and o.journey != poisoner]
+    """No booking but the poisoner's met an error of the server. Opportunities are those who came with it and were decided: who found no room in the queue did not share its batch."""
+    neighbours = [o for o in operations if o.op == "book" and o.journey != poisoner and o.decided]
     poisoned = next((o.key for o in operations if o.journey == poisoner), None)
     witnesses = [
         Witness(
@@ -29,7 +29,9 @@ def neighbours_served(operations: Sequence[Operation], *, poisoner: int) -> Judg
         for o in neighbours
         if o.status >= SERVER_ERROR
     ]
-    healthy = [o for o in operations if o.journey == poisoner and o.status < SERVER_ERROR]
+    healthy = [
+        o for o in operations if o.journey == poisoner and o.decided and o.status < SERVER_ERROR
+    ]
     hole = "the poisoned command was decided like any other" if healthy or not poisoned else None
     return judged(
         "neighbours_served", opportunities=len(neighbours), witnesses=witnesses, hole=hole

@@ -10,6 +10,7 @@ from loadtest.history import Operation
 from loadtest.verdict import Judgement, Witness, judged
 
 SERVER_ERROR = 500
+NOT_DECIDED = "not-decided"
 
 
 def counted_no_deadlock(*, deadlocks: int, batches: int) -> Judgement:
@@ -26,8 +27,9 @@ def counted_no_deadlock(*, deadlocks: int, batches: int) -> Judgement:
 
 
 def answered_no_deadlock(operations: Sequence[Operation]) -> Judgement:
-    """No booking met an error of the server. Opportunities are bookings."""
-    stays = [o for o in operations if o.op == "book"]
+    """No booking met an error of the server. Opportunities are bookings that were decided; of one that was not decided in time nobody can tell why."""
+    stays = [o for o in operations if o.op == "book" and o.decided]
+    late = sum(o.problem == NOT_DECIDED for o in operations)
     witnesses = [
         Witness(
             story="journey {journey} wanted {slots} slots and was answered {status}",
@@ -37,4 +39,9 @@ def answered_no_deadlock(operations: Sequence[Operation]) -> Judgement:
         for o in stays
         if o.status >= SERVER_ERROR
     ]
-    return judged("no_deadlock", opportunities=len(stays), witnesses=witnesses)
+    hole = (
+        f"{late} bookings were not decided in time, which a deadlock may have done"
+        if late
+        else None
+    )
+    return judged("no_deadlock", opportunities=len(stays), witnesses=witnesses, hole=hole)

@@ -1,4 +1,4 @@
-"""Is what somebody does decided after what they had seen? Within a journey, a write's version is higher than any version of the same thing shown before."""
+"""Is what somebody does decided after what they had seen? Within a journey, a write's version is not lower than any version of the same thing shown before."""
 
 from collections.abc import Sequence
 

@@ -34,7 +34,7 @@ from loadtest.cli.measuring import (
 def soak(
     *, minutes: float, rate: float | None, target: str | None, seed: int | None, out: Path | None
 ) -> None:
-    """Mixed traffic (browse, hold, abandon, confirm, cancel, reschedule) with all checkers running over it.
+    """Mixed traffic (browse, hold, abandon, confirm, cancel, reschedule) judged period by period.
 
     Every 20 seconds new slots go on sale, the most popular sell out, and everything that was done and answered is judged. Memory of every
     process and the lag are watched; from five minutes on, growth is a violation. The key to a deployment is read from LOADTEST_KEY.

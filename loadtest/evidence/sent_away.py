@@ -74,7 +74,7 @@ def told_in_time(
             size=no.late_ms,
         )
         for no in noes
-        if no.late_ms > bound_ms and no.leaving.version < no.current
+        if no.late_ms > bound_ms and no.leaving.version <= no.current
     ]
     return judged(RULE, opportunities=len(leavings), witnesses=witnesses, hole=hole)
 

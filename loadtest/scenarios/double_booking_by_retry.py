@@ -23,6 +23,7 @@ from loadtest.experiment.findings import Cell, Judged, Measure, Theory
 from loadtest.experiment.laboratory import Laboratory
 from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.failures import CannotRunError
+from loadtest.history import UNDECIDED
 from loadtest.system import System
 from loadtest.system.part import Part
 from loadtest.verdict import Judgement, Witness, judged
@@ -37,7 +38,6 @@ KILLED = "API killed"
 
 UNITS = 1_000_000
 REUSED = 422
-UNANSWERED = (0, 503)
 # One in so many asks once more after the answer, and one in so many says something else under the same key.
 CURIOUS_EVERY = 10
 
@@ -118,7 +118,7 @@ async def _insist(
     booked = await person.book(
         slot_id, key=key, intent=intent, intended_ns=intended_ns, client=way(rng)
     )
-    while booked.status in UNANSWERED:
+    while booked.status in UNDECIDED:
         if time.monotonic() > ends_s:
             return None
         await asyncio.sleep(rng.uniform(*plan.again_after_s))
@@ -242,7 +242,7 @@ def _theory(wishes: int, share: float) -> Theory:
 
 def _other_body_refused(record: Record) -> Judgement:
     """Who says something else under a used key is told so, and gets neither the old answer nor a booking."""
-    others = [o for o in record.of("book") if o.intent is None and o.status not in UNANSWERED]
+    others = [o for o in record.of("book") if o.intent is None and o.decided]
     witnesses = [
         Witness(
             story="journey {journey} said something else under key {key} and was answered {status}, not 422",

@@ -222,9 +222,9 @@ def _two_owners(
 def late_is_not_too_late(
     operations: Sequence[Operation], events: Sequence[LoggedEvent]
 ) -> Judgement:
-    """Who confirms after the expiry is refused only if the hold was ended before. Opportunities are such confirmations."""
+    """Who confirms after the expiry is refused only if the hold was ended before. Opportunities are such confirmations, as far as they were decided."""
     ended = {event.booking_id for event in events if event.data.state in ENDS}
-    confirms = [o for o in operations if o.op == "confirm"]
+    confirms = [o for o in operations if o.op == "confirm" and o.decided]
     witnesses = [
         Witness(
             story="journey {journey} confirmed booking {booking_id} late and was refused ({status}), though nobody had ended the hold",

@@ -151,7 +151,7 @@ def dead_time_ms(record: Record) -> float:
 
 def _precondition_required(resizes: Sequence[Operation]) -> Judgement:
     """Whoever says nothing about what they have read is refused."""
-    careless = [o for o in resizes if o.journey < 0]
+    careless = [o for o in resizes if o.journey < 0 and o.decided]
     witnesses = [
         Witness(
             story="a change without If-Match was answered {status}, not 428",

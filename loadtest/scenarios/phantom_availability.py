@@ -110,8 +110,7 @@ def _judged(records: Sequence[Record]) -> list[Judgement]:
         for record in records
     ]
     # A sale after which nobody came in vain had no opportunity to go wrong: it proves nothing, and is no hole beside others.
-    telling = [j for j in judgements if j.opportunities or j.verdict == "invalid"]
-    return telling or judgements
+    return [each for each in judgements if not each.proves_nothing] or judgements
 
 
 def _figures(

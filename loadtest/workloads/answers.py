@@ -78,7 +78,7 @@ def told_of(op: str, exchange: Exchange, *, asked: Sequence[OperationLine]) -> d
         told["lines"] = [
             OperationLine(
                 slot_id=line.slot_id,
-                units=line.units,
+                units=_short_of(line, answered.get(line.slot_id)),
                 remaining=answered[line.slot_id].remaining if line.slot_id in answered else None,
                 version=answered[line.slot_id].version if line.slot_id in answered else None,
             )
@@ -101,6 +101,11 @@ def told_of(op: str, exchange: Exchange, *, asked: Sequence[OperationLine]) -> d
             for line in lines
         ]
     return told
+
+
+def _short_of(asked: OperationLine, told: _Line | None) -> int:
+    """The units that were missing: who moves a booking needs no more than the difference, and a refusal says how much that is."""
+    return min(asked.units, told.requested or asked.units) if told is not None else asked.units
 
 
 def answer_of(exchange: Exchange) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Checkers of what people did and saw, in real time: each valid, invalid, undecidable, and with one anomaly planted in a clean history."""
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from told import HALL, Log, did, line
@@ -11,6 +12,9 @@ from loadtest.checkers.no_lost_update import no_lost_update
 from loadtest.checkers.read_your_writes import read_your_writes
 from loadtest.checkers.real_time_order import real_time_order
 from loadtest.checkers.writes_follow_reads import writes_follow_reads
+from loadtest.driver import Answer, Exchange
+from loadtest.history import OperationLine
+from loadtest.workloads.answers import told_of
 
 
 def verdicts(judgement):
@@ -304,3 +308,21 @@ class TestNoLostUpdate:
         judgement = no_lost_update(edits, [])
         assert verdicts(judgement) == ("invalid", 1)
         assert judgement.witnesses[0].facts["parent"] == 50
+
+
+def test_who_moves_a_booking_is_refused_by_the_difference_to_what_it_has():
+    def answer(requested):
+        line = {"slot_id": "s", "requested": requested, "remaining": 0, "version": 2}
+        return Answer(409, [], msgspec.json.encode({"lines": [line]}))
+
+    def short_of(exchange):
+        [told] = told_of("reschedule", exchange, asked=[OperationLine(slot_id="s", units=2)])[
+            "lines"
+        ]
+        return told.units
+
+    assert short_of(Exchange("failed", answer(1), 0, 0)) == 1
+    assert (
+        short_of(Exchange("failed", answer(5), 0, 0)) == 2
+    )  # it cannot need more than it asks for
+    assert short_of(Exchange("indeterminate", None, 0, 0)) == 2

@@ -85,6 +85,12 @@ def test_who_is_refused_while_nobody_has_ended_the_hold_was_refused_by_a_clock()
     assert late_is_not_too_late(operations, ended.events).verdict == "valid"
 
 
+@pytest.mark.parametrize("status", [0, 503])
+def test_a_confirmation_that_nobody_decided_was_refused_by_nobody(status):
+    operations = [held(), confirmed(status=status)]
+    assert late_is_not_too_late(operations, a_hold().events).verdict == "unknown"
+
+
 @pytest.mark.parametrize(("operations", "log"), [([held(), rival()], Log()), ([held()], a_hold())])
 def test_without_a_log_or_without_rivals_nothing_is_proved(operations, log):
     assert one_owner(operations, log.events).verdict == "unknown"

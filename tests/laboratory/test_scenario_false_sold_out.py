@@ -51,6 +51,11 @@ def test_who_is_sent_away_later_than_a_second_after_a_unit_came_free_is_found_ex
     assert (cell.measured("turned away"), cell.measured("unsold unit-s")) == (2, 3)
 
 
+def test_sold_out_said_of_a_version_that_left_a_unit_is_a_lie_of_that_version():
+    (cell,) = judge([told(BY_THE_PAGE, leaves(3, 2500, version=RELEASED))], SCENARIO.plan).cells
+    assert "on version 3" in cell.smallest_witness.sentence
+
+
 def test_within_the_promise_nobody_is_wronged():
     record = told(MAX_AGE, leaves(1, 500), leaves(2, 1900), not_told=3)
     (cell,) = judge([record], SCENARIO.plan).cells

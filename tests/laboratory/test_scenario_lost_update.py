@@ -71,6 +71,13 @@ def test_a_change_without_precondition_that_is_not_refused_violates_the_claim():
     assert "not 428" in " ".join(w.sentence for j in cell.judgements for w in j.witnesses)
 
 
+def test_a_careless_change_that_nobody_decided_violates_nothing():
+    undecided = did("resize", 50, by=-1, status=503)
+    told = edits(WITH, [*edit(1, 0, read=1, if_match=1), undecided], capacity=1001)
+    (cell,) = judge([told], SCENARIO.plan).cells
+    assert (cell.verdict, cell.violations) == ("unknown", 0)
+
+
 def test_a_change_nobody_heard_of_again_leaves_the_question_open():
     told = edits(
         WITH,

@@ -38,3 +38,12 @@ def test_a_sale_after_which_nobody_came_in_vain_is_no_hole_beside_one_after_whic
     [cell] = judge([told, nobody], PLAN).cells
     [alone] = judge([nobody], PLAN).cells
     assert (cell.verdict, alone.verdict) == ("valid", "unknown")
+
+
+def test_a_hole_in_the_log_of_one_sale_is_one_of_all_also_where_nobody_came_in_vain():
+    told = sale(STRONG.name, 0)
+    in_vain = {o.journey for o in told.operations if o.status == 409}
+    nobody = [o for o in told.operations if o.journey not in in_vain]
+    torn = replace(told, operations=nobody, events=told.events[:-1])
+    [cell] = judge([told, torn], PLAN).cells
+    assert cell.verdict == "unknown"

@@ -74,6 +74,14 @@ def test_a_neighbour_who_fails_with_it_is_found():
     assert "journey 5" in cell.smallest_witness.sentence
 
 
+def test_who_finds_no_room_in_the_queue_is_no_neighbour():
+    log = Log().opened().booked("k1")
+    sent_away = did("book", 1, by=5, key="k2", status=503, problem="queue-full", outcome="failed")
+    cell = only_cell(told(GUARDED, POISON, [POISONOUS, party(1, "k1"), sent_away], log))
+    served = next(each for each in cell.judgements if each.rule == "neighbours_served")
+    assert (served.verdict, served.opportunities) == ("valid", 1)
+
+
 def test_a_poison_that_is_served_proves_nothing():
     log = Log().opened().booked("k1").booked("poison")
     harmless = party(1, "poison", by=POISONED)
@@ -95,8 +103,11 @@ def test_deadlocks_are_counted_by_the_processes_that_met_them():
 def test_where_nothing_is_counted_a_stay_that_fails_convicts_and_nobody_at_all_proves_nothing():
     log = Log().opened().booked("k1")
     assert only_cell(told(GUARDED, ORDERS, [party(1, "k1")], log)).verdict == "valid"
-    failed = did("book", 1, key="k2", status=503)
+    failed = did("book", 1, key="k2", status=500)
     assert only_cell(told(UNSORTED, ORDERS, [failed], log)).verdict == "invalid"
+    for problem in ("not-decided", "queue-full"):  # which convicts nobody
+        full = did("book", 1, key="k2", status=503, problem=problem)
+        assert only_cell(told(UNSORTED, ORDERS, [full], log)).verdict == "unknown"
     assert only_cell(told(GUARDED, ORDERS, [], log)).verdict == "unknown"
 
 

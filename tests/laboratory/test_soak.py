@@ -77,6 +77,17 @@ def test_memory_that_grows_is_found_and_memory_that_does_not_is_not():
     assert "projector grew by" in judge(growing, SOAK.plan).cells[-1].smallest_witness.sentence
 
 
+def test_where_memory_cannot_be_read_nothing_is_claimed_of_it_and_of_a_deployment_nothing_at_all():
+    unread, somebodys = ([period(n) for n in range(1, 11)] for _ in range(2))
+    for record in unread:
+        record.trial.facts["memory_mb"] = []
+    for record in somebodys:
+        del record.trial.facts["memory_mb"]
+    assert "nothing_grows" in rules(unread, "unknown")
+    assert "nothing_grows" in rules(somebodys, "valid")
+    assert "memory" in SOAK.left_out
+
+
 def test_the_teeth_of_a_garbage_collector_are_no_growth():
     sizes = [20, 55, 30, 54, 52, 34, 40, 46, 50, 52]
     sawing = [period(n, memory=float(size)) for n, size in enumerate(sizes, 1)]
