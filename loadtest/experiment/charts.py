@@ -126,7 +126,7 @@ def named_arms(cells: Sequence[Cell]) -> list[tuple[str, Kind, str]]:
     guards = {cell.arm: cell.guard for cell in cells}
     plain: list[Kind] = ["a", "b", "c", "d"]
     of_one_guard = max((list(guards.values()).count(guard) for guard in ("off", "on")), default=0)
-    if of_one_guard > 1 or "none" in guards.values():
+    if of_one_guard > 1:
         return [(name, plain[n % len(plain)], name) for n, name in enumerate(guards)]
     return [(name, "off" if g == "off" else "on", f"guard {g}") for name, g in guards.items()]
 

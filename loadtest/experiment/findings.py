@@ -23,7 +23,7 @@ from loadtest.verdict import (
     Witness,
 )
 
-Guard = Literal["off", "on", "none"]
+Guard = Literal["off", "on"]
 Kind = Literal["guard", "theory", "comparison", "soak"]
 
 LATE_P99_MAX_MS = 10.0
@@ -142,7 +142,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
     failure: str | None = None
 
     def of(self, guard: Guard) -> list[Cell]:
-        """The cells with the guard off, on, or of arms without one."""
+        """The cells with the guard off, or on."""
         return [cell for cell in self.cells if cell.guard == guard]
 
     @property
@@ -163,7 +163,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
         if self.failure is not None:
             return INVALID_EXPERIMENT
         if self.kind == "comparison":
-            return HOLDS
+            return INVALID_EXPERIMENT if "unknown" in guarded else HOLDS
         if self.kind == "theory" and not self.target:
             return self._by_theory()
         if not guarded or "unknown" in guarded:
@@ -193,7 +193,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
             return "INTERRUPTED: what was measured until then is shown."
         if self.failure is not None:
             return f"INVALID EXPERIMENT: it could not be carried out: {self.failure}"
-        if self.kind == "comparison":
+        if self.kind == "comparison" and code == HOLDS:
             return "COMPARED: no verdict; the figures are the answer."
         if self.kind == "theory" and not self.target:
             return self._theory_sentence(code)
@@ -218,7 +218,7 @@ class ScenarioFindings(Struct, frozen=True, kw_only=True):
         if off and not on:
             return "only the control was tried, which says nothing about the guard."
         if any(cell.verdict == "unknown" for cell in on) or not on:
-            return "the evidence of the guarded arm has a hole; see the reasons."
+            return "the evidence has a hole where nothing may go wrong; see the reasons."
         if not off:
             return "the control was not tried, so the guard proved nothing."
         return (
@@ -242,7 +242,6 @@ class Findings(Struct, frozen=True, kw_only=True):
     seed: int
     started_at: datetime
     seconds: float
-    first_request_s: float | None
     complete: bool
     reproduce: str
     environment: dict[str, str]

@@ -109,9 +109,8 @@ def _table(each: ScenarioFindings) -> str:
     lines = []
     for number, (row, cell) in enumerate(zip(rows, each.cells, strict=True)):
         first_of_arm = number > 0 and each.cells[number - 1].arm != cell.arm
-        kind = cell.guard if cell.guard != "none" else ""
         lines.append(
-            f'<tr{" class=next" if first_of_arm else ""}><td class="{kind}">{escape(row[0])}</td>'
+            f'<tr{" class=next" if first_of_arm else ""}><td class="{cell.guard}">{escape(row[0])}</td>'
             + "".join(f"<td>{escape(value)}</td>" for value in row[1:])
             + "</tr>"
         )

@@ -81,8 +81,8 @@ class LiveProgress:
 
 def where(findings: ScenarioFindings, cell: Cell) -> str:
     """An arm and its setting in words."""
-    arm = f"guard {cell.guard}" if cell.guard != "none" else cell.arm
-    if cell.guard != "none" and len({c.arm for c in findings.of(cell.guard)}) > 1:
+    arm = f"guard {cell.guard}"
+    if len({c.arm for c in findings.of(cell.guard)}) > 1:
         arm = f"{cell.arm} (guard {cell.guard})"
     if not findings.knob:
         return arm
@@ -163,9 +163,7 @@ def as_table(
 ) -> tuple[list[str], list[list[str]]]:
     """Headings and rows: arm, knob, violations where they are judged, measures (with or without details), and theory where there is one."""
     guards = {cell.guard for cell in findings.cells}
-    one_each = (
-        all(len({c.arm for c in findings.of(g)}) <= 1 for g in guards) and "none" not in guards
-    )
+    one_each = all(len({c.arm for c in findings.of(g)}) <= 1 for g in guards)
     judged = any(cell.judgements for cell in findings.cells)
     formula = next((c.theory.formula for c in findings.cells if c.theory is not None), None)
     measures = [m for cell in findings.cells for m in cell.measures if details or not m.detail]

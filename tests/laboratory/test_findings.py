@@ -25,6 +25,7 @@ from loadtest.reports.text import caveats, print_findings
 from loadtest.run import FACTS, findings_of
 from loadtest.scenarios import SCENARIOS
 from loadtest.scenarios.oversell import SCENARIO, judge
+from loadtest.verdict import judged
 
 LAGS_MS = PLAN.lags_ms
 ALL_WELL = [sale(arm, lag) for arm in ("unguarded", "guarded") for lag in LAGS_MS]
@@ -55,7 +56,6 @@ def findings(records: list[Record], *, complete: bool = True) -> Findings:
         seed=7,
         started_at=NOON,
         seconds=30,
-        first_request_s=2,
         complete=complete,
         reproduce="loadtest demo --seed 7",
         environment={"python": "3.11"},
@@ -144,7 +144,11 @@ def test_against_a_deployment_there_is_no_control_and_the_findings_say_so():
 def test_a_comparison_has_no_verdict_and_a_theory_is_held_to_its_band():
     cells = judge(ALL_WELL, PLAN).cells
     assert of(Judged(cells=cells)).kind == "guard"
-    assert replace(of(Judged(cells=cells)), kind="comparison").exit_code == 0
+    compared = replace(of(Judged(cells=cells)), kind="comparison")
+    assert (compared.exit_code, compared.sentence.partition(":")[0]) == (0, "COMPARED")
+    holed = [replace(c, judgements=[judged("a rule", opportunities=1, hole="?")]) for c in cells]
+    holed = replace(compared, cells=holed)
+    assert (holed.exit_code, holed.sentence.partition(":")[0]) == (3, "INVALID EXPERIMENT")
     guarded = [cell for cell in cells if cell.guard == "on"]
     assert replace(of(Judged(cells=guarded)), kind="theory").exit_code == 0
     far_off = replace(guarded[-1], theory=replace(guarded[-1].theory, expected=90.0))
@@ -249,10 +253,17 @@ def test_a_scenario_that_could_not_begin_is_no_success_of_the_others(tmp_path):
     assert "It was refused." in reported.output
 
 
-def test_a_control_is_the_newest_run_in_which_the_claim_held(tmp_path):
+def test_a_control_is_the_newest_run_in_which_its_anomaly_showed_and_the_claim_held(tmp_path):
     held, alone = findings(ALL_WELL), findings(ALL_WELL[len(LAGS_MS) :])
+    # A comparison of the guarded arm with itself: nothing went wrong, and nothing was there to show that it can.
+    compared = replace(alone, scenarios=[replace(alone.scenarios[0], kind="comparison")])
+    assert compared.exit_code == 0
     newer = NOON + timedelta(hours=1)
-    for name, each in (("held", held), ("alone", replace(alone, started_at=newer))):
+    for name, each in (
+        ("held", held),
+        ("alone", replace(alone, started_at=newer)),
+        ("compared", replace(compared, started_at=newer)),
+    ):
         (tmp_path / name).mkdir()
         store.write(each, tmp_path / name)
     assert store.newest_controls(tmp_path) == {SCENARIO.name: str(tmp_path / "held")}
