@@ -6,6 +6,7 @@ happens and while people book. Both are the product, so what reads show must be 
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from statistics import fmean
 
 import msgspec
@@ -22,6 +23,7 @@ from loadtest.experiment.findings import Cell, Judged, Measure
 from loadtest.experiment.laboratory import Laboratory, Recorder
 from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.instruments.server_load import Gauge, Load, load_between
+from loadtest.theory.stale_reads import stale_share
 from loadtest.workloads.person import Person
 
 
@@ -41,6 +43,9 @@ UNITS = 1_000_000
 WITHOUT_RELAY = "api,projector,queries"
 SHORTEST_MS = 1.0
 """Where the axis of the plot begins."""
+AGES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
+"""Reads whose answers said they were about as old are counted together, so many of them at least."""
+COUNTED_TOGETHER_MIN = 30
 
 
 class Crowd(Struct, frozen=True, kw_only=True):
@@ -110,14 +115,19 @@ async def _people(
     record.offered(await open_loop(people, visit, seconds=seconds))
 
 
-def judge(records: Sequence[Record], plan: Crowd) -> Judged:  # noqa: ARG001  every scenario is judged with its plan
+def judge(records: Sequence[Record], plan: Crowd) -> Judged:
     """One cell per arm: how late its reads were, and what it cost."""
     counted = {record.trial.arm: _counted(record) for record in records}
     cells = [_cell(record, counted[record.trial.arm]) for record in records]
     if not cells:
         return Judged(cells=[])
     notes = ["polling needs no relay and runs without; NATS idles there"]
-    return Judged(cells=cells, figures=[_lateness(cells, counted), _trade_off(cells)], notes=notes)
+    figures = [
+        _lateness(cells, counted),
+        _how_often_stale(cells, counted, plan.bookings_per_s),
+        _trade_off(cells),
+    ]
+    return Judged(cells=cells, figures=figures, notes=notes)
 
 
 def _counted(record: Record) -> list[Staleness]:
@@ -199,6 +209,52 @@ def _lateness(cells: Sequence[Cell], counted: Mapping[str, Sequence[Staleness]])
         y_max=1,
         x_log=True,
     )
+
+
+def _how_often_stale(
+    cells: Sequence[Cell], counted: Mapping[str, Sequence[Staleness]], writes_per_s: float
+) -> Figure:
+    dots = [
+        Dots(
+            kind=kind,
+            points=[
+                (
+                    age_ms,
+                    share,
+                    f"{label}\nsaid to be {age_ms:.0f} ms old\n{share:.0%} of {n:,} stale",
+                )
+                for age_ms, share, n in stale_by_age(counted[arm])
+            ],
+        )
+        for arm, kind, label in named_arms(cells)
+    ]
+    theory = Line(
+        kind="theory",
+        points=[(float(age), stale_share(writes_per_s, [age])) for age in AGES_MS],
+        dashed=True,
+    )
+    return Figure(
+        heading="How often a read is stale",
+        caption=f"Of reads said to be S old, 1 − e^(−wS) would be stale if they were; w = {writes_per_s:g} bookings per second. An age is an upper bound, and a read counts as stale only where that is certain, so points lie on the line or below it.",
+        x_label="age as the answer said it, S (ms)",
+        y_label="share of reads that were stale",
+        drawn=[theory, *dots],
+        key=[("theory", "1 − e^(−wS)"), *((k, label) for _, k, label in named_arms(cells))],
+        y_max=1,
+        x_log=True,
+    )
+
+
+def stale_by_age(reads: Sequence[Staleness]) -> list[tuple[float, float, int]]:
+    """Mean age as told (ms), share of stale reads and number of reads, for reads of about the same age."""
+    found = []
+    for youngest_ms, oldest_ms in pairwise(AGES_MS):
+        of_age = [r for r in reads if youngest_ms <= (r.read.lag_ms or 0.0) < oldest_ms]
+        if len(of_age) >= COUNTED_TOGETHER_MIN:
+            age_ms = fmean(each.read.lag_ms or 0.0 for each in of_age)
+            stale = sum(each.versions_behind > 0 for each in of_age)
+            found.append((age_ms, stale / len(of_age), len(of_age)))
+    return found
 
 
 def _trade_off(cells: Sequence[Cell]) -> Figure:

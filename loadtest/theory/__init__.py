@@ -1,4 +1,4 @@
-"""What should be measured, before anybody measures: pure functions, each a line that a scenario is held against.
+"""What should be measured, before anybody measures: pure functions, each tested against a small simulation; scenarios are drawn beside them.
 
 * `staleness_budget` - what staleness costs at a sell-out
 * `stale_reads` - how often a read is stale, and by how much

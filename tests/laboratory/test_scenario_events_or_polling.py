@@ -7,10 +7,11 @@ import msgspec
 import pytest
 from told import HALL, Log, did
 
+from loadtest.checkers.honest_reads import Staleness
 from loadtest.evidence.trial import Record, Trial
 from loadtest.experiment.findings import ScenarioFindings
 from loadtest.instruments.server_load import Reading, load_between
-from loadtest.scenarios.events_or_polling import ARMS, EVENTS, SCENARIO, judge
+from loadtest.scenarios.events_or_polling import ARMS, EVENTS, SCENARIO, judge, stale_by_age
 from loadtest.verdict import HOLDS, VIOLATED
 
 
@@ -81,12 +82,12 @@ def test_where_the_log_does_not_know_what_was_read_it_is_not_known_whether_it_wa
     assert cell.verdict == "unknown"
 
 
-def test_every_arm_has_a_cell_and_a_place_in_both_pictures():
+def test_every_arm_has_a_cell_and_a_place_in_every_picture():
     judged = judge(
         [told(arm, look(30, 3, 8), look(40, 2, 9)) for arm, _ in ARMS.values()], SCENARIO.plan
     )
     assert [cell.arm for cell in judged.cells] == list(ARMS)
-    assert [len(figure.key) for figure in judged.figures] == [4, 4]
+    assert [len(figure.key) for figure in judged.figures] == [4, 5, 4]  # five with theory
 
 
 @pytest.mark.long
@@ -105,3 +106,13 @@ async def test_events_are_fresher_than_polling_every_half_second(tmp_path):
         for arm, cell in cells.items()
     }
     assert p50_ms["events"] < p50_ms["polling 500 ms"]
+
+
+def test_how_often_a_read_is_stale_is_counted_per_age_as_the_answer_said_it():
+    looks = [did("look", 30 + n, version=2 if n % 3 else 3, lag_ms=4.0) for n in range(30)]
+    young = [did("look", 90 + n, version=2, lag_ms=0.5) for n in range(30)]
+    reads = [
+        Staleness(read=look, versions_behind=3 - look.version, stale_ms=0.0)
+        for look in [*looks, *young, did("look", 200, version=2, lag_ms=80.0)]
+    ]
+    assert stale_by_age(reads) == [(4.0, 20 / 30, 30)], "a single read is no share"
