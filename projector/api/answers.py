@@ -84,14 +84,4 @@ def answer(value: Any, freshness: Freshness, tokens: Tokens, etag: int | None = 
 
 def not_modified(freshness: Freshness, tokens: Tokens, etag: int) -> Answer:
     """304: the entity is still in the version the caller has; how fresh that is, is said anew."""
-    return _NotModified(304, b"", [*headers(freshness, tokens), (b"etag", b'"%d"' % etag)])
-
-
-class _NotModified(Answer):
-    """An answer without a body, and so without its length and type."""
-
-    __slots__ = ()
-
-    def __init__(self, status: int, content: bytes, said: Headers) -> None:
-        super().__init__(status, content, ())
-        self.headers = said
+    return Answer(304, b"", [*headers(freshness, tokens), (b"etag", b'"%d"' % etag)])
