@@ -77,9 +77,10 @@ class Fill(Struct, frozen=True, kw_only=True):
 
 
 class Poll(Struct, frozen=True, kw_only=True):
-    """What a poll of the tables asks for: the slots held when it began, in these versions."""
+    """What a poll of the tables asks for: the slots held when it began, newer than these versions."""
 
     versions: Mapping[UUID, int]
+    """0: it was read further than this node has heard, and who follows it was not told by that."""
     kept_before: int
     """How many slots had been kept by then: of later ones it knows nothing."""
 
@@ -139,7 +140,13 @@ class Replica:
         while len(self._held) > slots_max:
             self._held.popitem(last=False)
             self.evicted += 1
-        versions = {UUID(int=key): held.version for key, held in self._held.items()}
+        position = self.standing.position if self.standing is not None else 0
+        versions = {
+            UUID(int=key): 0
+            if held.ahead is not None and held.ahead.position > position
+            else held.version
+            for key, held in self._held.items()
+        }
         return Poll(versions=versions, kept_before=self._kept)
 
     def register(self, slot_ids: Sequence[UUID]) -> Fill:

@@ -26,6 +26,7 @@ from projector.replica.follower import Follower
 from projector.replica.memory import Replica
 from projector.replica.poll import SlotPoll
 from projector.replica.resource_calendar import Calendar
+from projector.replica.slots import ReplicatedSlots
 from projector.replica.watchers import Watchers
 
 
@@ -247,6 +248,46 @@ async def test_a_poll_finds_what_changes_after_versions_went_back(log, writer, o
     await poll.run_once()  # all is dropped, and read again by who follows it
     await owner.execute(put, 0, 3, slot_id)
     assert await poll.run_once() == 1
+
+
+class Listener:
+    """Follows something, and remembers which version it was told, and with which position."""
+
+    def __init__(self, *, slot_ids=(), resource_id=None) -> None:
+        self.slot_ids, self.resource_id = slot_ids, resource_id
+        self.told = []
+
+    def changed(self, told, position) -> None:
+        self.told.append((told.slot.version, position))
+
+    def missed(self, position) -> None:
+        self.told.append(("missed", position))
+
+
+@pytest.mark.parametrize("by", ["slot", "resource"])
+async def test_who_follows_a_slot_is_told_also_what_another_read_before_the_poll(
+    by, log, writer, owner
+):
+    resource_id = await log.resource()
+    slot_id = await log.slot(resource_id)
+    follower = Follower(Replica(), Watchers(), Due(timedelta(0), lambda: datetime.now(tz=UTC)))
+    slots = ReplicatedSlots(owner, follower.replica, follower.due)
+    poll = SlotPoll(follower, owner, every_s=60)
+    async with projecting(writer, None, poll_s=0.01) as projector:
+        await eventually(lambda: projector.checkpoint.position == log.position)
+        await poll.run_once()
+        follows = {"slot_ids": [slot_id]} if by == "slot" else {"resource_id": resource_id}
+        listener = Listener(**follows)
+        follower.watchers.add(listener)
+        await poll.run_once()
+        await log.hold(slot_id)
+        await eventually(lambda: projector.checkpoint.position == log.position)
+        read = await slots.find(slot_id)
+        assert (read.value.version, read.position) == (2, log.position)
+        assert follower.standing.position < log.position
+        await poll.run_once()
+        assert follower.standing.position == log.position
+        assert listener.told == [(2, log.position)]
 
 
 # An injected lag: nothing may be known earlier.

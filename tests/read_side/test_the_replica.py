@@ -429,6 +429,19 @@ def test_a_poll_asks_for_no_more_slots_than_it_can():
     assert told_by(replica, SLOT) is None  # what is not asked for must not be answered
 
 
+def test_a_poll_asks_anew_for_what_was_read_ahead_of_it():
+    table = Table()
+    replica = listening(table)
+    filled(replica, table, OTHER)
+    table.change(SLOT)  # not heard, and so not told to anybody
+    filled(replica, table, SLOT)
+    poll = replica.poll(slots_max=100)
+    assert poll.versions == {OTHER: 1, SLOT: 0}
+    replica.hear(table.standing(), [Told(slot(SLOT, 2))], poll=poll)
+    assert told_by(replica, SLOT) == (2, 2)
+    assert replica.poll(slots_max=100).versions == {OTHER: 1, SLOT: 2}
+
+
 # It is bounded, and a slot that does not exist is known, too.
 
 
