@@ -217,6 +217,9 @@ class Replica:
         if poll is None:
             self._polled = False
             self._kept_lately.clear()
+        else:
+            # Even when nothing has moved: else all that is read while the log is quiet would gather.
+            self._forget_who_was_asked_for(poll)
         if before is not None and now.epoch < before.epoch:
             return "ignored"
         same_rows = before is not None and (
@@ -283,11 +286,13 @@ class Replica:
             self._held.popitem(last=False)
             self.evicted += 1
 
+    def _forget_who_was_asked_for(self, poll: Poll) -> None:
+        while self._kept_lately and self._kept_lately[0][0] <= poll.kept_before:
+            self._kept_lately.popleft()
+
     def _let_go_of_what_was_not_asked(self, poll: Poll, position: int) -> None:
         """Slots read after the poll began and before what it found: changes in between are unknown."""
         self._polled_to = position
-        while self._kept_lately and self._kept_lately[0][0] <= poll.kept_before:
-            self._kept_lately.popleft()
         for _, key, kept_at in self._kept_lately:
             if kept_at < position and UUID(int=key) not in poll.versions:
                 self._held.pop(key, None)

@@ -442,6 +442,16 @@ def test_a_poll_asks_anew_for_what_was_read_ahead_of_it():
     assert replica.poll(slots_max=100).versions == {OTHER: 1, SLOT: 2}
 
 
+def test_what_is_read_between_polls_does_not_gather_while_nothing_changes():
+    table = Table()
+    replica = listening(table)
+    for _ in range(50):
+        poll = replica.poll(slots_max=100)
+        filled(replica, table, SLOT, OTHER)
+        replica.hear(table.standing(), [], poll=poll)
+    assert len(replica._kept_lately) == 2  # of the last round
+
+
 # It is bounded, and a slot that does not exist is known, too.
 
 
