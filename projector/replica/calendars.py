@@ -20,7 +20,8 @@ from projector.replica.resource_calendar import Calendar, PageSlot
 SLOTS_OF_ONE_MAX = 10_000
 """A resource with more is read from the tables, page by page."""
 SLOTS_MAX = 100_000
-"""Of all calendars; about 1 kB each (docs/operations.md). The one not read for longest goes first."""
+"""Of all calendars; about 1 kB each (docs/operations.md). The one not read for longest goes first.
+Looked at when one comes in; what those that are held grow by is counted then."""
 READ_AGAIN_MAX = 3
 
 
@@ -32,13 +33,8 @@ class Calendars:
         self._follower = follower
         self._held: OrderedDict[UUID, Calendar] = OrderedDict()
         self._too_large: set[UUID] = set()
-        self._slots = 0
         self._drops = -1
-        self._being_read: dict[UUID, asyncio.Task[Calendar | None]] = {}
-
-    def __len__(self) -> int:
-        """How many slots are held."""
-        return self._slots
+        self._being_read: dict[UUID, asyncio.Task[None]] = {}
 
     async def find(
         self,
@@ -60,7 +56,8 @@ class Calendars:
         if calendar is None:
             if resource_id in self._too_large or not self._follower.replica.listening:
                 return None
-            calendar = await self._read_with_others(resource_id)
+            await self._read_with_others(resource_id)
+            calendar = self._there(resource_id)  # unless it missed a change since it was read
         standing = self._follower.standing
         if calendar is None or standing is None:
             return None
@@ -88,7 +85,6 @@ class Calendars:
                 self._follower.watchers.remove(held)
             self._held.clear()
             self._too_large.clear()
-            self._slots = 0
             self._drops = replica.drops
         calendar = self._held.get(resource_id)
         if calendar is None:
@@ -99,16 +95,16 @@ class Calendars:
         self._held.move_to_end(resource_id)
         return calendar
 
-    async def _read_with_others(self, resource_id: UUID) -> Calendar | None:
+    async def _read_with_others(self, resource_id: UUID) -> None:
         """Those who miss it at the same time share the reading of it."""
         reading = self._being_read.get(resource_id)
         if reading is None:
             reading = asyncio.create_task(self._read(resource_id), name="calendar")
             self._being_read[resource_id] = reading
             reading.add_done_callback(lambda _: self._being_read.pop(resource_id, None))
-        return await asyncio.shield(reading)
+        await asyncio.shield(reading)
 
-    async def _read(self, resource_id: UUID) -> Calendar | None:
+    async def _read(self, resource_id: UUID) -> None:
         """Listen first, then read; what was heard meanwhile is merged by version."""
         calendar, watchers = Calendar(resource_id), self._follower.watchers
         watchers.add(calendar)
@@ -118,7 +114,6 @@ class Calendars:
         finally:
             if not kept:
                 watchers.remove(calendar)
-        return calendar if kept else None
 
     async def _fill(self, calendar: Calendar, resource_id: UUID) -> bool:
         """Whether the calendar holds everything now, and nothing was missed meanwhile."""
@@ -153,11 +148,12 @@ class Calendars:
     def _keep(self, calendar: Calendar, resource_id: UUID) -> None:
         self._there(resource_id)  # lets go of what is no longer true
         self._held[resource_id] = calendar
-        self._slots = sum(1 + len(held) for held in self._held.values())
-        while self._slots > SLOTS_MAX and len(self._held) > 1:
-            self._let_go(next(iter(self._held)))
+        # One more for each: of resources without a slot there may be any number, too.
+        slots = sum(1 + len(held) for held in self._held.values())
+        while slots > SLOTS_MAX and len(self._held) > 1:
+            oldest = next(iter(self._held))
+            slots -= 1 + len(self._held[oldest])
+            self._let_go(oldest)
 
     def _let_go(self, resource_id: UUID) -> None:
-        calendar = self._held.pop(resource_id)
-        self._slots -= 1 + len(calendar)
-        self._follower.watchers.remove(calendar)
+        self._follower.watchers.remove(self._held.pop(resource_id))

@@ -1,15 +1,23 @@
 """Pages of availability from memory: exactly what the tables held at the position they name."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
 import pytest
+from at_work import projecting
 from eventually import eventually
 from test_reads import seen
 
 from projector.api import wait
 from projector.api.metrics import ReadMetrics
+from projector.consumer.due import Due
 from projector.replica import calendars
+from projector.replica.follower import Follower, News
+from projector.replica.memory import Replica
+from projector.replica.poll import SlotPoll
+from projector.replica.watchers import Watchers
 
 
 @pytest.fixture
@@ -155,3 +163,42 @@ async def test_calendars_that_nobody_reads_make_room(metrics_made, log, stream, 
     for _ in range(30):  # of resources that do not even exist
         await api.get(f"/v1/availability?resource_id={uuid4()}")
     assert (await api.get(f"/v1/availability?resource_id={hall}")).json()["slots"]
+
+
+@pytest.mark.parametrize("heard", ["a hole", "a poll that did not know it"])
+async def test_a_calendar_that_missed_a_change_since_it_was_read_is_not_answered_from(
+    heard, log, writer, owner
+):
+    hall = await log.resource()
+    await log.slot(hall)
+    async with projecting(writer, None, poll_s=0.01) as projector:
+        await eventually(lambda: projector.checkpoint.position == log.position)
+    follower = Follower(Replica(), Watchers(), Due(timedelta(0), lambda: datetime.now(UTC)))
+    await SlotPoll(follower, owner, every_s=60).run_once()
+    held = calendars.Calendars(owner, follower)
+    poll = follower.replica.poll(slots_max=10)
+    here = follower.standing
+    further = msgspec.structs.replace(here, position=here.position + 2)
+
+    async def find():
+        now = datetime.now(UTC)
+        return await held.find(
+            resource_id=hall,
+            starts_from=now,
+            starts_before=now + timedelta(days=9),
+            units=None,
+            after=None,
+            limit=9,
+        )
+
+    def hear(_) -> None:
+        if heard == "a hole":
+            follower.hear(News(now=further, changes=[], previous=here.position + 1))
+        else:
+            follower.hear(News(now=further, changes=[], poll=poll, followed_before=0))
+
+    finding = asyncio.create_task(find())
+    await asyncio.sleep(0)  # so that it asks the tables
+    held._being_read[hall].add_done_callback(hear)  # when it is read, and before it is used
+    assert await finding is None
+    assert follower.standing is further
