@@ -70,6 +70,7 @@ class LiveStream:
         "_draining",
         "_ended",
         "_events",
+        "_farewell",
         "_first",
         "_follower",
         "_gone",
@@ -110,6 +111,7 @@ class LiveStream:
         self._gone = False
         self._refused = False  # what it follows has become too much
         self._draining = False
+        self._farewell = False  # what is being sent is waited for a moment only
         self._bell: asyncio.Future[None] | None = None
         self._patience: asyncio.Timeout | None = None
         # From now on nothing is missed; what the first snapshot shows is left out by position.
@@ -129,7 +131,8 @@ class LiveStream:
     def drain(self) -> None:
         """Say `bye` and end; a connection that is full is given a moment only."""
         self._draining = True
-        if self._patience is not None:
+        if self._patience is not None and not self._patience.expired():
+            self._farewell = True
             self._patience.reschedule(asyncio.get_running_loop().time() + FAREWELL_S)
         self._ring()
 
@@ -163,8 +166,11 @@ class LiveStream:
             await self._stream(send)
             await self._send(send, b"" if self._gone else self._events.bye(), last=True)
         except TimeoutError:
-            self._counts.stalled += 1
-            _log.info("stream_stalled", stalled_s=STALLED_S)
+            if self._farewell:
+                _log.info("stream_ended_without_bye", waited_s=FAREWELL_S)
+            else:
+                self._counts.stalled += 1
+                _log.info("stream_stalled", stalled_s=STALLED_S)
             # What waits in the connection will never be read, and closing it would wait for that.
             extensions: Any = scope.get("extensions") or {}
             if cut_off := extensions.get(CUT_OFF):
@@ -256,10 +262,13 @@ class LiveStream:
         Raises:
             TimeoutError: the client took nothing.
         """
-        patience_s = min(STALLED_S, FAREWELL_S) if self._draining else STALLED_S
-        async with asyncio.timeout(patience_s) as self._patience:
-            await send({"type": "http.response.body", "body": content, "more_body": not last})
-        self._patience = None
+        self._farewell = self._draining
+        patience_s = FAREWELL_S if self._farewell else STALLED_S
+        try:
+            async with asyncio.timeout(patience_s) as self._patience:
+                await send({"type": "http.response.body", "body": content, "more_body": not last})
+        finally:
+            self._patience = None  # one that has ended cannot be shortened
 
     async def _notice_leaving(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

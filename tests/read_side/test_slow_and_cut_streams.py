@@ -3,8 +3,9 @@
 import asyncio
 import gc
 import json
+import math
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -13,12 +14,19 @@ from at_work import answering
 from eventually import eventually
 from httpx_sse import aconnect_sse
 from prometheus_client import generate_latest
+from structlog.testing import capture_logs
 
-from booking.edge.one_write import OneWriteProtocol
+from booking.edge.one_write import CUT_OFF, OneWriteProtocol
 from booking.events.messages import Changes
 from booking.events.subjects import AVAILABILITY_CHANGES
-from booking.events.tokens import TokenCodec
+from booking.events.tokens import Token, TokenCodec
 from projector.api import sse
+from projector.api.answers import Tokens
+from projector.api.events_sent import EventsSent
+from projector.consumer.due import Due
+from projector.replica.follower import Follower
+from projector.replica.memory import Replica
+from projector.replica.watchers import Watchers
 
 SMALL = 4096
 """Bytes that the systems of both ends may keep for a client that does not read."""
@@ -221,3 +229,91 @@ async def test_a_stream_that_has_ended_is_gone_without_the_collector(log, stream
         await eventually(lambda: in_memory() == before, because="the stream is gone")
     finally:
         gc.enable()
+
+
+class FullConnection:
+    """Takes the head of an answer and nothing of its body; a stream is sent over it."""
+
+    def __init__(self) -> None:
+        self.full, self.cut_off, self.closed = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.counts = sse.StreamCounts()
+        self.stream = sse.LiveStream(
+            sse.Followed(look=self.never_read),
+            slots_max=1,
+            follower=Follower(Replica(), Watchers(), Due(timedelta(0), lambda: datetime.now(UTC))),
+            events=EventsSent(Tokens(TokenCodec(b"secret"))),
+            counts=self.counts,
+            admitted=lambda: True,
+            ended=lambda _: None,
+        ).begin_with(Token(UUID(int=1), 1), datetime.now(UTC), [])
+
+    def begin(self) -> asyncio.Task[None]:
+        scope = {"extensions": {CUT_OFF: self.cut_off.set}}
+        return asyncio.create_task(self.stream(scope, self.receive, self.send))
+
+    async def receive(self) -> dict:
+        await self.closed.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message) -> None:
+        if message["type"] == "http.response.body":
+            self.full.set()
+            await asyncio.get_running_loop().create_future()
+
+    async def never_read(self):
+        raise AssertionError
+
+
+async def test_the_end_passes_by_a_stream_that_has_stalled_but_is_not_closed_yet(monkeypatch):
+    monkeypatch.setattr(sse, "STALLED_S", 0.01)
+    connection = FullConnection()
+    with capture_logs() as lines:
+        sending = connection.begin()
+        async with asyncio.timeout(10):
+            await connection.cut_off.wait()
+            connection.stream.drain()  # or the streams after it would not hear of the end
+            connection.closed.set()
+            await sending
+    assert [(line["event"], line["stalled_s"]) for line in lines] == [("stream_stalled", 0.01)]
+    assert connection.counts.stalled == 1
+
+
+async def test_the_end_passes_by_a_stream_that_stalls_in_the_same_moment(monkeypatch):
+    monkeypatch.setattr(sse, "STALLED_S", 0.01)
+    connection = FullConnection()
+    loop = asyncio.get_running_loop()
+    drained = loop.create_future()
+
+    def drain() -> None:
+        was_expired = connection.stream._patience.expired()
+        connection.stream.drain()
+        drained.set_result(was_expired)
+
+    sending = connection.begin()
+    async with asyncio.timeout(10):
+        await connection.full.wait()
+        loop.call_at(math.nextafter(connection.stream._patience.when(), math.inf), drain)
+        assert await drained
+        connection.closed.set()
+        await sending
+    assert connection.counts.stalled == 1
+
+
+@pytest.mark.parametrize("full", ["before the end", "at the end"])
+async def test_who_cannot_be_told_bye_is_cut_off_and_not_counted_as_stalled(full, monkeypatch):
+    monkeypatch.setattr(sse, "FAREWELL_S", 0.01)
+    connection = FullConnection()
+    with capture_logs() as lines:
+        if full == "at the end":
+            connection.stream.drain()
+        sending = connection.begin()
+        async with asyncio.timeout(10):
+            await connection.full.wait()
+            if full == "before the end":
+                connection.stream.drain()
+            await connection.cut_off.wait()
+            connection.closed.set()
+            await sending
+    said = [(line["event"], line.get("waited_s")) for line in lines]
+    assert said == [("stream_ended_without_bye", 0.01)]
+    assert connection.counts.stalled == 0
