@@ -150,6 +150,7 @@ class Live:
                 position=found.position,
                 as_of=found.as_of,
                 rebuilding=found.rebuilding,
+                suspect=found.suspect,
                 value=[open_json(slot) for slot in found.value],
             )
         return looked

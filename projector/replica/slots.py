@@ -61,8 +61,7 @@ class ReplicatedSlots:
         held, standing = there
         value = None
         if held.version:
-            suspect = b"true" if held.suspect else b"false"
-            value = _decode(b'%b,"suspect":%b}' % (held.json, suspect))
+            value = _decode(_shown(held.json, suspect=held.suspect) + b"}")
         return _found(standing, value, suspect=held.suspect)
 
     async def find_all(self, slot_ids: Sequence[UUID]) -> Found[list[OpenJson]]:
@@ -76,11 +75,17 @@ class ReplicatedSlots:
             and len(all_held) == len(slot_ids)
             and all(of is standing for _, of in all_held)
         ):
-            return _found(standing, [held.json for held, _ in all_held if held.version])
+            slots = [
+                _shown(held.json, suspect=held.suspect) for held, _ in all_held if held.version
+            ]
+            return _found(standing, slots, suspect=any(held.suspect for held, _ in all_held))
         found = (await self._read(slot_ids)).found
         rows = [row for slot_id in slot_ids if (row := found.value.get(slot_id)) is not None]
-        slots = [open_json(row.slot) for row in rows if row.slot is not None]
-        return msgspec.structs.replace(found, value=slots)  # type: ignore[arg-type]
+        slots = [
+            _shown(open_json(row.slot), suspect=row.suspect) for row in rows if row.slot is not None
+        ]
+        suspect = any(row.suspect for row in rows)
+        return msgspec.structs.replace(found, value=slots, suspect=suspect)  # type: ignore[arg-type]
 
     async def _look(self, slot_ids: Sequence[UUID]) -> Mapping[UUID, Found[SlotView | None]]:
         found = (await self._read(slot_ids)).found
@@ -135,6 +140,11 @@ class ReplicatedSlots:
 def lanes(due: Due) -> int:
     """How many statements may be under way at a time."""
     return LANES_OF_A_LATE_NODE if due.holds_back else LANES
+
+
+def _shown(json: OpenJson, *, suspect: bool) -> OpenJson:
+    """A slot with what every answer says of it."""
+    return b'%b,"suspect":%b' % (json, b"true" if suspect else b"false")
 
 
 def _found(standing: Standing, value: T, *, suspect: bool = False) -> Found[T]:

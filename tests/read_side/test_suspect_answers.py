@@ -1,10 +1,21 @@
 """What a dead letter concerns is shown as it is known, and never promised to be whole."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import msgspec
+from at_work import projecting
+from eventually import eventually
+from test_live_stream import following
 from test_reads import seen, token_of
 from test_what_adds_up import slot_at
+
+from projector.consumer.due import Due
+from projector.replica.follower import Follower
+from projector.replica.memory import Replica
+from projector.replica.poll import SlotPoll
+from projector.replica.slots import ReplicatedSlots
+from projector.replica.watchers import Watchers
 
 LATER = "from=2000-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
 
@@ -160,3 +171,96 @@ async def test_a_resource_whose_policy_was_lost_is_not_promised(log, stream, api
     await seen(api, f"/v1/resources/{hall}", log.position)
     assert await promised(api, log, f"/v1/resources/{hall}") == REFUSED
     assert await kind_of(api, f"/v1/resources/{hall}") == (200, "eventual")
+
+
+async def opened(api, query: str, **headers: str) -> tuple[int, str]:
+    """What becomes of a stream that is asked for: its status, and the problem if it is one."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with api.stream("GET", f"/v1/availability/stream?{query}", headers=names) as answer:
+        if answer.status_code == 200:
+            return 200, ""
+        await answer.aread()
+        return answer.status_code, answer.json()["type"].removeprefix("/problems/")
+
+
+async def test_a_live_stream_of_what_is_suspect_is_opened_but_not_promised(log, stream, api):
+    hall, annex = await log.resource(), await log.resource("Annex")
+    slot, other = await log.slot(hall), await log.slot()
+    lost = await slot_at(log, annex, "no time")  # its opening cannot be taken in
+    await spoil(log, slot)
+    await stream.copy()
+    await seen(api, f"/v1/slots/{other}", log.position)
+    token = await token_of(log, log.position)
+    asked_for_more = (
+        {"Consistency_Token": token},
+        {"Last_Event_ID": token},
+        {"Cache_Control": "max-age=3600"},
+        {"Cache_Control": "no-cache"},
+    )
+    for query in (
+        f"slot_id={slot}",
+        f"slot_id={other},{slot}",
+        f"slot_id={lost}",
+        f"resource_id={hall}",
+        f"resource_id={annex}",
+    ):
+        for headers in asked_for_more:
+            assert await opened(api, query, **headers) == (412, "suspect"), query
+        assert await opened(api, query) == (200, "")
+        assert await opened(api, query, Consistency_Token=token, Prefer="handling=lenient") == (
+            200,
+            "",
+        )
+    for headers in asked_for_more:
+        assert await opened(api, f"slot_id={other}", **headers) == (200, "")
+
+
+async def test_a_stream_that_is_open_goes_on_and_its_snapshots_say_what_is_suspect(
+    log, stream, api
+):
+    hall = await log.resource()
+    slot, other = await log.slot(hall), await log.slot(hall)
+    await stream.copy()
+    await seen(api, f"/v1/slots/{slot}", log.position)
+
+    async def snapshot_says(next_event, expected: dict) -> None:
+        said = None
+        while said != {str(slot_id): suspect for slot_id, suspect in expected.items()}:
+            _, snapshot = await next_event("snapshot")
+            said = {one["slot_id"]: one.get("suspect") for one in snapshot["slots"]}
+
+    async with (
+        following(api, f"slot_id={slot},{other}") as of_slots,
+        following(api, f"resource_id={hall}") as of_hall,
+    ):
+        for next_event in (of_slots, of_hall):
+            await snapshot_says(next_event, {slot: False, other: False})
+        await spoil(log, slot)
+        await stream.copy()
+        for next_event in (of_slots, of_hall):
+            await snapshot_says(next_event, {slot: True, other: False})
+        await log.hold(slot)  # says its whole state
+        await stream.copy()
+        for next_event in (of_slots, of_hall):
+            await snapshot_says(next_event, {slot: False, other: False})
+
+
+async def test_memory_and_tables_tell_a_stream_the_same_of_what_is_suspect(log, writer, owner):
+    slot, other = await log.slot(), await log.slot()
+    lost = await slot_at(log, None, "no time")
+    await spoil(log, slot)
+    async with projecting(writer, None, poll_s=0.01) as projector:
+        await eventually(lambda: projector.checkpoint.position == log.position)
+    follower = Follower(Replica(), Watchers(), Due(timedelta(0), lambda: datetime.now(UTC)))
+    slots = ReplicatedSlots(owner, follower.replica, follower.due)
+    await SlotPoll(follower, owner, every_s=60).run_once()
+    for slot_ids, suspect in (([other, slot], True), ([other, lost], True), ([other], False)):
+        follower.replica.drop()
+        from_tables = await slots.find_all(slot_ids)
+        misses = follower.replica.misses
+        from_memory = await slots.find_all(slot_ids)
+        assert follower.replica.misses == misses
+        assert (from_tables.suspect, from_memory.suspect) == (suspect, suspect)
+        assert from_tables.value == from_memory.value
+        told = [msgspec.json.decode(one + b"}") for one in from_memory.value]
+        assert [one["suspect"] for one in told] == [one["slot_id"] == str(slot) for one in told]
