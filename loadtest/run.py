@@ -136,9 +136,6 @@ class Run:
             failure, complete = str(error), True
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-            if self._asked.first_request_s is None and lab.first_system_at_s is not None:
-                first_s = lab.first_system_at_s - self._began_s
-                self._asked = msgspec.structs.replace(self._asked, first_request_s=first_s)
             facts = _Facts(
                 name=scenario.name,
                 seconds=time.monotonic() - began_s,
@@ -211,7 +208,6 @@ def findings_of(out: Path) -> Findings:
         seed=asked.seed,
         started_at=asked.started_at,
         seconds=asked.seconds,
-        first_request_s=asked.first_request_s,
         complete=asked.complete,
         reproduce=asked.reproduce,
         environment=asked.environment | ({"target": asked.target} if asked.target else {}),

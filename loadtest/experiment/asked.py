@@ -25,7 +25,6 @@ class Asked(Struct, frozen=True, kw_only=True):
     target: str | None = None
     controls: dict[str, str] = {}
     seconds: float = 0.0
-    first_request_s: float | None = None
     complete: bool = False
 
 

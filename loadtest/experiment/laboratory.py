@@ -103,7 +103,6 @@ class Laboratory:
         self._on_trial = on_trial
         self._logs: dict[str, LogFile] = {}
         self._trials = 0
-        self.first_system_at_s: float | None = None
 
     def rng(self, *names: object) -> Dice:
         """Randomness that the same seed and names give again; leave the arm out, so that both arms meet the same people."""
@@ -139,7 +138,6 @@ class Laboratory:
         log = self._logs.setdefault(name, LogFile(self.folder / f"events-{name}.jsonl"))
         if self.target is not None:
             async with deployed(self.target.url, key=self.target.key, log=log) as system:
-                self.first_system_at_s = self.first_system_at_s or time.monotonic()
                 yield system
             return
         async with embedded(
@@ -150,7 +148,6 @@ class Laboratory:
             parts=parts,
             beside=beside,
         ) as system:
-            self.first_system_at_s = self.first_system_at_s or time.monotonic()
             yield system
 
     @contextlib.asynccontextmanager

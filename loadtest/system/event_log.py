@@ -7,7 +7,6 @@ from msgspec import Raw, Struct
 
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
-from loadtest.history import LoggedEvent
 
 PAGE_EVENTS = 1000
 
@@ -17,17 +16,20 @@ class _Page(Struct):
     head: int
 
 
+class _Event(Struct):
+    position: int
+
+
 _decode_page = msgspec.json.Decoder(_Page).decode
-_decode_event = msgspec.json.Decoder(LoggedEvent).decode
+_decode_event = msgspec.json.Decoder(_Event).decode
 
 
-async def read_log(client: Client, *, after: int, dump: Path) -> tuple[list[LoggedEvent], int]:
-    """Every event after a position, and the position reached; the events are appended to `dump` as they came.
+async def read_log(client: Client, *, after: int, dump: Path) -> int:
+    """Appends every event after a position to `dump`, as it came; the position reached.
 
     Raises:
         CannotRunError: the log cannot be read.
     """
-    events: list[LoggedEvent] = []
     with dump.open("ab") as file:
         while True:
             exchange = await client.request("GET", f"/v1/events?after={after}&limit={PAGE_EVENTS}")
@@ -35,10 +37,9 @@ async def read_log(client: Client, *, after: int, dump: Path) -> tuple[list[Logg
                 said = exchange.body.decode(errors="replace") or "no answer"
                 raise CannotRunError(f"The event log cannot be read ({exchange.status}): {said}")
             page = _decode_page(exchange.body)
-            file.writelines(bytes(event) + b"\n" for event in page.events)
-            events.extend(map(_decode_event, page.events))
             if not page.events:
-                return events, after
-            after = events[-1].position
+                return after
+            file.writelines(bytes(event) + b"\n" for event in page.events)
+            after = _decode_event(page.events[-1]).position
             if after >= page.head:
-                return events, after
+                return after

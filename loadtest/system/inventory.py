@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import msgspec
@@ -20,12 +20,6 @@ FORBIDDEN = 403
 KEY_WANTED = (
     "give a key with the scopes inventory:write, bookings:write, read and operate in LOADTEST_KEY"
 )
-DEFAULT_POLICY: Mapping[str, int | None] = {
-    "hold_seconds": 900,
-    "units_per_booking_max": None,
-    "units_per_customer_max": None,
-    "overbooking_units": 0,
-}
 
 
 class _Slot(Struct):
@@ -78,23 +72,17 @@ async def open_resource(
     *,
     capacities: Sequence[int],
     rng: Random,
-    policy: Mapping[str, int | None] | None = None,
     shown: bool = True,
 ) -> Opened:
     """Makes one resource with a slot per capacity and waits until the queries know them, unless they need not be `shown`.
 
-    `policy` changes members of the default one (hold_seconds 900, no limits, no overbooking).
-
     Raises:
         CannotRunError: the system refused, or does not show what it accepted.
     """
-    wanted: dict[str, object] = {"name": "Hall", "time_zone": "Europe/Amsterdam"}
-    if policy is not None:
-        wanted["policy"] = {**DEFAULT_POLICY, **policy}
     resource = await client.request(
         "POST",
         "/v1/resources",
-        body=msgspec.json.encode(wanted),
+        body=msgspec.json.encode({"name": "Hall", "time_zone": "Europe/Amsterdam"}),
         headers=[("Idempotency-Key", seeded_id(rng))],
     )
     resource_id = msgspec.json.decode(_accepted(resource).body, type=_Resource).resource_id

@@ -15,7 +15,7 @@ from msgspec import Struct
 from loadtest.driver import Client
 from loadtest.failures import CannotRunError
 from loadtest.faults import Faults
-from loadtest.history import LoggedEvent, size_of
+from loadtest.history import size_of
 from loadtest.system.booking_up import RUN_FILE, RunFile, booking_up, read_run_file
 from loadtest.system.child_processes import children_of
 from loadtest.system.command import run_command
@@ -40,7 +40,6 @@ class LogFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.after = 0
-        self.events: list[LoggedEvent] = []
         self._opened_at: dict[str, int] = {}
 
     def opened(self, slot_ids: Sequence[str], *, at: int) -> None:
@@ -115,7 +114,6 @@ class System:
         *,
         capacities: Sequence[int],
         rng: Random,
-        policy: Mapping[str, int | None] | None = None,
     ) -> Opened:
         """Makes a resource with a slot per capacity; the queries know them when it returns. On a deployment they are closed in the end.
 
@@ -124,21 +122,19 @@ class System:
         """
         at = size_of(self.log.path)
         async with self.client(connections_max=2) as client:
-            opened = await open_resource(client, capacities=capacities, rng=rng, policy=policy)
+            opened = await open_resource(client, capacities=capacities, rng=rng)
         self.log.opened(opened.slot_ids, at=at)
         self.opened.append(opened)
         return opened
 
-    async def read_log(self) -> list[LoggedEvent]:
-        """All events so far; those not read before are fetched and written to the log's file.
+    async def read_log(self) -> None:
+        """Fetches what was logged since the last time and writes it to the log's file.
 
         Raises:
             CannotRunError: the log cannot be read.
         """
         async with self.client(connections_max=2) as client:
-            more, self.log.after = await read_log(client, after=self.log.after, dump=self.log.path)
-        self.log.events += more
-        return self.log.events
+            self.log.after = await read_log(client, after=self.log.after, dump=self.log.path)
 
     async def part(
         self,

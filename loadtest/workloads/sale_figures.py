@@ -15,10 +15,7 @@ from loadtest.history import LoggedEvent, LoggedSlot
 
 
 class SaleFigures(Struct, frozen=True, kw_only=True):
-    """One sale in numbers: units by the event log, answers by the history, times in milliseconds.
-
-    `shown_false` are attempts refused although units had been shown; `shown_available` all attempts.
-    """
+    """One sale in numbers: units by the event log, answers by the history, times in milliseconds."""
 
     accepted: int
     oversold: int
