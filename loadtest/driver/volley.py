@@ -32,14 +32,17 @@ async def volley(
     timeout_s: float = 5.0,
     waiting_max: int = 100_000,
 ) -> Offered:
-    """Sends the n-th request at the n-th arrival until `seconds` have passed; then waits for the answers.
+    """Sends the n-th request at the n-th arrival until `seconds` have passed; then waits for the answers, for at most DRAIN_TIMEOUT_S.
+
+    Every request offered was sent or is counted as dropped when it returns: who waited for a connection to the end was never sent, and whose
+    answer did not come by then is called back with None.
 
     Args:
         url: whom to load.
         arrivals_s: when, as `loadtest.driver.arrivals` make it.
         seconds: how long.
         next_request: the bytes of the n-th request (see RequestWriter).
-        on_answer: called exactly once per request sent, in the order of the answers.
+        on_answer: called exactly once per request sent, before this returns, in the order of the answers.
         connections: opened beforehand, and again when they are lost.
         timeout_s: from being written to the answer; then the connection is ended.
         waiting_max: so many may wait for a free connection; more are dropped and counted.
@@ -74,7 +77,7 @@ async def volley(
         await sender.drain()
         offered.cpu_s = time.process_time() - start_cpu_s
     finally:
-        sender.close()
+        offered.dropped += await sender.close()
     return offered
 
 
@@ -122,14 +125,19 @@ class _Sender:
             except TimeoutError:
                 return
 
-    def close(self) -> None:
+    async def close(self) -> int:
+        """Ends every connection, and calls back whoever still waited for an answer; the number of those who waited for a connection."""
         self._closing = True
         self._watch.cancel()
+        never_sent = len(self.waiting)
         self.waiting.clear()
         for task in self._reopening:
             task.cancel()
         for connection in list(self._all):
             connection.abort()
+        # An aborted connection says so in the next round of the loop; before, its request would be neither answered nor lost.
+        await asyncio.sleep(0)
+        return never_sent
 
     def _go(self, connection: Connection, number: int, intended_ns: int) -> None:
         self._under_way += 1

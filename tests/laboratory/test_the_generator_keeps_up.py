@@ -100,6 +100,24 @@ async def test_a_server_that_goes_away_leaves_no_request_uncounted(echo):
     assert offered.count == len(answers) == 39
 
 
+async def test_who_is_not_answered_in_the_end_is_lost_and_who_never_got_a_connection_is_dropped(
+    echo, monkeypatch
+):
+    monkeypatch.setattr("loadtest.driver.volley.DRAIN_TIMEOUT_S", 0.1)
+    told = []
+    request = RequestWriter(echo.url)("POST", "/slow", b"{}")
+    offered = await volley(
+        echo.url,
+        constant(200),
+        seconds=0.2,
+        next_request=lambda _: request,
+        on_answer=lambda number, *times_and_answer: told.append((number, times_and_answer[-1])),
+        connections=4,
+    )
+    assert (offered.count, offered.dropped) == (39, 35)
+    assert sorted(told) == [(0, None), (1, None), (2, None), (3, None)]
+
+
 def test_a_generator_that_was_late_says_so():
     late = Cell(
         arm="guarded",
