@@ -8,7 +8,7 @@ import contextlib
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -127,7 +127,8 @@ class Run:
         complete, failure = False, None
         try:
             for arm in self._arms(scenario):
-                await scenario.measure(lab, arm, plan)
+                with _one_reason():
+                    await scenario.measure(lab, arm, plan)
                 teller.tell()
             complete = True
         except CannotRunError as error:
@@ -153,6 +154,27 @@ class Run:
         (self._out / RUN).write_bytes(
             msgspec.json.format(msgspec.json.encode(self._asked), indent=1)
         )
+
+
+@contextlib.contextmanager
+def _one_reason() -> Iterator[None]:
+    """Those who work together fail as a group; where they only say why it cannot be done, the first of them speaks for all.
+
+    Anything else is a fault, to be read in full.
+
+    Raises:
+        CannotRunError: what is inside cannot be carried out.
+    """
+    try:
+        yield
+    except ExceptionGroup as failed:
+        _, faults = failed.split(CannotRunError)
+        if faults is not None:
+            raise
+        first: Exception = failed
+        while isinstance(first, ExceptionGroup):
+            first = first.exceptions[0]
+        raise first from None
 
 
 class _Teller:

@@ -49,7 +49,7 @@ async def booking_up(
         beside: awaited when the servers run and before everything has to be ready: starts what was left out of `parts`.
 
     Raises:
-        CannotRunError: it ended, or did not get ready in time; the sentence quotes its last words.
+        CannotRunError: it ended, or did not get ready or end in time; the sentence quotes its last words or says where they are.
     """
     only = ("--parts", parts) if parts is not None else ()
     with log_file.open("ab") as log:
@@ -68,8 +68,13 @@ async def booking_up(
             await _servers_run(process, data_dir, log_file)
             await beside()
         yield await _ready(process, log_file)
+        # Said only where all went well: whatever failed before, or an interruption, is what is to be told.
+        if not await end(process, within_s=STOP_DEADLINE_S):
+            raise CannotRunError(
+                f"`booking up` did not end within {STOP_DEADLINE_S:.0f} s and was killed: see {log_file}."
+            )
     finally:
-        await _stop(process)
+        await end(process, within_s=STOP_DEADLINE_S)
 
 
 def environment(own: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
@@ -135,8 +140,3 @@ def _last_words(code: int | None, log_file: Path) -> str:
     if code == EXPLAINED and lines:
         return f"`booking up` could not start: {lines[-1]}"
     return f"`booking up` ended with exit code {code} before it was ready: see {log_file}."
-
-
-async def _stop(process: asyncio.subprocess.Process) -> None:
-    if not await end(process, within_s=STOP_DEADLINE_S):
-        raise TimeoutError(f"`booking up` did not end within {STOP_DEADLINE_S:.0f} s.")

@@ -14,7 +14,6 @@ from loadtest.driver import Client, Offered, open_loop, poisson
 from loadtest.driver.open_loop import Visit
 from loadtest.evidence.pages_read import Page
 from loadtest.experiment.laboratory import Laboratory, Recorder
-from loadtest.failures import CannotRunError
 from loadtest.system.inventory import Opened
 from loadtest.workloads.person import Person
 
@@ -61,30 +60,20 @@ class Night:
 
     @contextlib.asynccontextmanager
     async def people(self) -> AsyncIterator[None]:
-        """They come until the block ends.
-
-        Raises:
-            CannotRunError: what was to be done in the block cannot be done.
-        """
+        """They come until the block ends."""
         crowd, rng = self._crowd, self._lab.rng("people")
-        try:
-            async with asyncio.TaskGroup() as together:
-                looking = together.create_task(
-                    self._keep_coming(poisson(crowd.looks_per_s, rng), self._look)
-                )
-                booking = poisson(crowd.bookings_per_s, self._lab.rng("bookers"))
-                together.create_task(self._keep_coming(booking, self._book))
-                for number in range(crowd.readers):
-                    together.create_task(self._read(READERS_FROM + number))
-                try:
-                    yield
-                finally:
-                    self._over = True
-        except BaseExceptionGroup as failed:
-            first = failed.exceptions[0]
-            if isinstance(first, CannotRunError):
-                raise first from None
-            raise
+        async with asyncio.TaskGroup() as together:
+            looking = together.create_task(
+                self._keep_coming(poisson(crowd.looks_per_s, rng), self._look)
+            )
+            booking = poisson(crowd.bookings_per_s, self._lab.rng("bookers"))
+            together.create_task(self._keep_coming(booking, self._book))
+            for number in range(crowd.readers):
+                together.create_task(self._read(READERS_FROM + number))
+            try:
+                yield
+            finally:
+                self._over = True
         self._record.offered(looking.result())
         self._record.note(pages=msgspec.to_builtins(self._pages))
 
