@@ -48,37 +48,42 @@ async def events(
     """Yields events until the server ends the stream or the caller stops asking; the connection is then closed.
 
     Raises:
-        CannotRunError: the answer is no stream.
-        TimeoutError: nothing was heard for `silence_max_s`.
-        OSError: the connection failed.
+        CannotRunError: the answer is no stream, the connection failed, or nothing was heard for `silence_max_s`.
     """
     host, port = address(url)
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        reader, writer = await asyncio.open_connection(host, port)
     body = _Body()
     parser = httptools.HttpResponseParser(body)
     try:
-        writer.write(
-            RequestWriter(url)("GET", path, headers=[("Accept", "text/event-stream"), *headers])
-        )
-        rest = b""
-        while not body.complete:
-            async with asyncio.timeout(silence_max_s):
-                data = await reader.read(CHUNK_BYTES)
-            if not data:
-                return
-            parser.feed_data(data)
-            if parser.get_status_code() != 200:
-                raise CannotRunError(
-                    f"GET {path} was answered {parser.get_status_code()}, not a stream."
-                )
-            *whole, rest = (rest + body.taken()).split(b"\n\n")
-            for block in whole:
-                event = _event(block)
-                if event is not None:
-                    yield event
-    finally:
-        writer.transport.abort()
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            reader, writer = await asyncio.open_connection(host, port)
+        try:
+            writer.write(
+                RequestWriter(url)("GET", path, headers=[("Accept", "text/event-stream"), *headers])
+            )
+            rest = b""
+            while not body.complete:
+                async with asyncio.timeout(silence_max_s):
+                    data = await reader.read(CHUNK_BYTES)
+                if not data:
+                    return
+                parser.feed_data(data)
+                if parser.get_status_code() != 200:
+                    raise CannotRunError(
+                        f"GET {path} was answered {parser.get_status_code()}, not a stream."
+                    )
+                *whole, rest = (rest + body.taken()).split(b"\n\n")
+                for block in whole:
+                    event = _event(block)
+                    if event is not None:
+                        yield event
+        finally:
+            writer.transport.abort()
+    except TimeoutError:
+        raise CannotRunError(f"GET {path} fell silent: does the system still run?") from None
+    except OSError as error:
+        raise CannotRunError(
+            f"GET {path} broke off ({error}): does the system still run?"
+        ) from error
 
 
 def _event(block: bytes) -> StreamedEvent | None:

@@ -9,6 +9,7 @@ import pytest
 from eventually import eventually
 
 from loadtest.driver import Client, RequestWriter, closed_loop, open_loop, poisson
+from loadtest.driver.event_stream import events
 from loadtest.driver.percentile import percentile
 from loadtest.failures import CannotRunError
 
@@ -183,6 +184,22 @@ async def test_a_closed_loop_counts_what_was_never_answered(echo):
     )
     assert totals.unanswered == 2
     assert totals.statuses.total() == 0
+
+
+async def test_a_stream_that_cannot_be_followed_is_told_in_a_sentence(echo):
+    async def follow(url: str, path: str) -> None:
+        async for _ in events(url, path, silence_max_s=0.05):
+            pass
+
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        nobody = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    for url, path, said in [
+        (nobody, "/", "broke off"),
+        (echo.url, "/status/404", "answered 404"),
+        (echo.url, "/slow", "silent"),
+    ]:
+        with pytest.raises(CannotRunError, match=said):
+            await follow(url, path)
 
 
 def test_percentiles_are_exact():
