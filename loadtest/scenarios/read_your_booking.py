@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from bisect import bisect_left
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 import msgspec
@@ -24,9 +24,11 @@ from loadtest.experiment.figures import Dots, Figure, Line
 from loadtest.experiment.findings import Cell, Judged, Measure, Theory
 from loadtest.experiment.laboratory import Laboratory, Recorder
 from loadtest.experiment.scenario import Arm, Scenario
+from loadtest.failures import CannotRunError
 from loadtest.history import Operation
 from loadtest.system import System
 from loadtest.theory.read_your_writes import extra_wait_ms, miss_share
+from loadtest.workloads.meanwhile import meanwhile
 from loadtest.workloads.own_seats import OWN_SEAT, book_own_seats, judge_own_seats
 from loadtest.workloads.person import Person
 
@@ -85,9 +87,11 @@ async def measure(lab: Laboratory, arm: Arm, plan: Gaps) -> None:
 
             async with contextlib.AsyncExitStack() as beside:
                 arrivals: list[tuple[int, int]] = []
-                await beside.enter_async_context(_listening(system, slot_id, arrivals))
+                await beside.enter_async_context(meanwhile(_listen(system, slot_id, arrivals)))
                 if lab.target is None:
-                    await beside.enter_async_context(_pausing(system, plan, lab))
+                    await beside.enter_async_context(
+                        meanwhile(_pause_again_and_again(lab, system, plan))
+                    )
                 people = poisson(plan.people_per_s, lab.rng("people"))
                 record.offered(await open_loop(people, visit, seconds=plan.seconds))
                 await _until_heard_of_all(record, arrivals)
@@ -105,47 +109,31 @@ async def _until(moment_ns: int) -> None:
         await asyncio.sleep(left_s)
 
 
-@contextlib.asynccontextmanager
-async def _listening(
-    system: System, slot_id: str, arrivals: list[tuple[int, int]]
-) -> AsyncIterator[None]:
-    """Notes when each position reached the node, by its live stream."""
+async def _listen(system: System, slot_id: str, arrivals: list[tuple[int, int]]) -> None:
+    """Notes when each position reached the node, by its live stream, until cancelled.
 
-    async def listen() -> None:
-        path = f"/v1/availability/stream?slot_id={slot_id}"
-        async for event in events(system.url, path, headers=system.authorization):
-            if event.event in ("snapshot", "changes"):
-                position = msgspec.json.decode(event.data, type=_Moved).position
-                arrivals.append((position, time.monotonic_ns()))
-
-    task = asyncio.create_task(listen())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    Raises:
+        CannotRunError: the stream ended before.
+    """
+    path = f"/v1/availability/stream?slot_id={slot_id}"
+    async for event in events(system.url, path, headers=system.authorization):
+        if event.event in ("snapshot", "changes"):
+            position = msgspec.json.decode(event.data, type=_Moved).position
+            arrivals.append((position, time.monotonic_ns()))
+    raise CannotRunError("The live stream that tells when bookings arrive ended: run it again.")
 
 
-@contextlib.asynccontextmanager
-async def _pausing(system: System, plan: Gaps, lab: Laboratory) -> AsyncIterator[None]:
-    """Pauses the projector again and again, never so long that anybody takes its place."""
-
-    async def pause() -> None:
-        rng, pid = lab.rng("pauses"), system.pid_of("projector")
-        while True:
-            await asyncio.sleep(rng.uniform(0.5, 1.5) * (plan.pause_every_ms - plan.pause_ms) / 1e3)
-            with system.faults.marked("projector paused"):
-                system.faults.pause(pid)
+async def _pause_again_and_again(lab: Laboratory, system: System, plan: Gaps) -> None:
+    """Pauses the projector, never so long that anybody takes its place, until cancelled."""
+    rng, pid = lab.rng("pauses"), system.pid_of("projector")
+    while True:
+        await asyncio.sleep(rng.uniform(0.5, 1.5) * (plan.pause_every_ms - plan.pause_ms) / 1e3)
+        with system.faults.marked("projector paused"):
+            system.faults.pause(pid)
+            try:
                 await asyncio.sleep(plan.pause_ms / 1e3)
+            finally:
                 system.faults.resume(pid)
-
-    task = asyncio.create_task(pause())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        system.faults.heal()
 
 
 async def _until_heard_of_all(record: Recorder, arrivals: list[tuple[int, int]]) -> None:

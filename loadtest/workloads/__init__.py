@@ -4,12 +4,12 @@
 * `visitors` - a ticket shop's mixed traffic
 * `sale` - one slot until it is sold out; `selling_out` - at each staleness; `sale_figures` - what became of it
 * `busy_night` - people and readers at a system that is being hurt
+* `meanwhile` - what goes on beside all of them until they are gone
 * `busy_hall` - looks, pages and bookings at a fixed rate, or as many as are answered
 * `own_seats` - everybody books a seat that somebody else looks at for the first time
 * `crowded_slots` - more is wanted than there is, and what was really sold
 * `sold_out_hall` - waiting for one of the holds to be released
 * `many_bookings` - the bytes of requests, as cheap as they come
-* `generators` - the same work from several processes
 
 None of them judges or repeats itself on its own account: that is what scenarios are about.
 """

@@ -7,7 +7,7 @@ is noted; who is shown a unit tries to hold it.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -19,6 +19,7 @@ from loadtest.evidence.sent_away import Leaving
 from loadtest.experiment.laboratory import Laboratory, Recorder
 from loadtest.history import Operation
 from loadtest.system import System
+from loadtest.workloads.meanwhile import meanwhile
 from loadtest.workloads.person import Person
 
 Way = Literal["believes the page", "asks with max-age=1", "reads strongly", "follows the stream"]
@@ -84,9 +85,9 @@ class Hall:
             await hoarder.look(self._slot_id, token=holds[-1].token_out, wait_s=WAIT_MAX_S)
             if self._way == STREAM:
                 await beside.enter_async_context(
-                    _meanwhile(self._display.follow(self._system, self._slot_id))
+                    meanwhile(self._display.follow(self._system, self._slot_id))
                 )
-            await beside.enter_async_context(_meanwhile(self._release(hoarder, holds)))
+            await beside.enter_async_context(meanwhile(self._release(hoarder, holds)))
             people = poisson(self._people_per_s, self._lab.rng("people", self._age_ms))
             self._record.offered(await open_loop(people, visit, seconds=self._seconds))
         self._record.note(leavings=msgspec.to_builtins(self._leavings), not_told=self._not_told)
@@ -181,16 +182,3 @@ class _Display:
             at_ns=now_ns,
             shown_ns=self._changed_ns,
         )
-
-
-@contextlib.asynccontextmanager
-async def _meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Does something until the block ends; what fails there fails here."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-        if task.done():
-            task.result()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

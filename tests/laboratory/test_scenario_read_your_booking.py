@@ -1,9 +1,20 @@
 """Scenario 6 judged by hand: who missed their own booking, and how late it came."""
 
+import pytest
+from msgspec.structs import replace
 from told import did
 
-from loadtest.evidence.trial import Record, Trial
-from loadtest.scenarios.read_your_booking import SCENARIO, WITH, WITHOUT, judge, visible_after_ms
+from loadtest.evidence.trial import Record, Trial, read_records
+from loadtest.experiment.laboratory import Laboratory
+from loadtest.faults import Faults
+from loadtest.scenarios.read_your_booking import (
+    SCENARIO,
+    WITH,
+    WITHOUT,
+    judge,
+    measure,
+    visible_after_ms,
+)
 from loadtest.workloads.own_seats import OWN_SEAT, PASSERS_BY_FROM
 
 PLAN = SCENARIO.quick
@@ -94,3 +105,30 @@ def test_a_seat_shown_as_booked_is_no_miss_and_who_passed_by_missed_nothing():
 def test_an_owner_who_was_told_to_come_later_has_missed_nothing_and_proved_nothing():
     (cell,) = judge([of_a_seat(did("look", 5, by=1, status=412))], PLAN).cells
     assert cell.verdict == "unknown"
+
+
+class Quiet:
+    def step(self, text: str) -> None:
+        pass
+
+
+async def test_a_trial_whose_fault_died_is_no_evidence(tmp_path, monkeypatch):
+    async def nobody(*_, **__) -> None:
+        pass
+
+    def gone(*_) -> None:
+        raise ProcessLookupError
+
+    monkeypatch.setattr("loadtest.scenarios.read_your_booking.book_own_seats", nobody)
+    lab = Laboratory(seed=7, folder=tmp_path, scratch=tmp_path / "scratch", progress=Quiet())
+    (tmp_path / "scratch").mkdir()
+    small = replace(PLAN, people_per_s=50, seconds=1)
+    await measure(lab, WITHOUT, small)
+    monkeypatch.setattr(Faults, "pause", gone)
+    with pytest.raises(ProcessLookupError):
+        await measure(lab, WITH, small)
+
+    [kept] = read_records(tmp_path)
+    assert kept.trial.arm == WITHOUT.name
+    assert {mark.what for mark in kept.trial.marks} == {"projector paused"}
+    assert len(visible_after_ms(kept)) == len(kept.of("book")) > 0
