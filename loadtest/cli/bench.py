@@ -1,6 +1,7 @@
 """The command `loadtest bench`: which measurements, how long, and where the result goes."""
 # ruff: noqa: D301, PLC0415  click's mark for "do not wrap" is a backspace; imports inside, so that --help answers at once
 
+import shlex
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -108,7 +109,7 @@ def bench(
                 plan=plan,
                 out=out or Path("reports") / f"bench-{datetime.now(UTC):%Y%m%d-%H%M%S}",
                 as_json=as_json,
-                again=f"loadtest bench {' '.join(sys.argv[2:])}".strip(),
+                again=shlex.join(["loadtest", "bench", *sys.argv[2:]]),
             )
         )
     )

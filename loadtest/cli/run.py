@@ -1,6 +1,7 @@
 """The command `loadtest run`: which scenarios, on what, and which arms of them."""
 # ruff: noqa: D301, PLC0415  click's mark for "do not wrap" is a backspace; imports inside, so that --help answers at once
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,9 +63,9 @@ def run(
     count = f"{len(chosen)} scenario{'s' if len(chosen) > 1 else ''}"
     click.echo(f"{count}. Seed {seed}, report in {out}/")
     sys.stdout.flush()
-    words = ["loadtest run", *scenarios, f"--seed {seed}"]
-    words += [f"--target {target}"] if target else []
-    words += [f"--arm {arm}"] if arm else []
+    words = ["loadtest", "run", *scenarios, "--seed", str(seed)]
+    words += ["--target", target] if target else []
+    words += ["--arm", arm] if arm else []
     words += ["--quick"] if quick else []
     sys.exit(
         run_interruptible(
@@ -72,7 +73,7 @@ def run(
                 chosen,
                 seed=seed,
                 out=out,
-                reproduce=" ".join(words),
+                reproduce=shlex.join(words),
                 quick=quick,
                 arm=arm,
                 target=deployment(target),
