@@ -56,13 +56,18 @@ def read(out: Path) -> Findings:
 
 
 def newest_controls(reports: Path) -> dict[str, str]:
-    """For each scenario the newest embedded run in which it held: what a run against a deployment names as its control."""
+    """For each scenario the newest embedded run in this folder in which the control showed the anomaly and the guard none.
+
+    A run against a deployment names it as its control.
+    """
     found: dict[str, tuple[datetime, str]] = {}
     for file in reports.glob(f"*/{RESULT}"):
         with contextlib.suppress(CannotRunError):
             findings = read(file.parent)
             newest = (findings.started_at, str(file.parent))
             for scenario in findings.scenarios:
-                if scenario.exit_code == HOLDS and not scenario.target:
+                held = scenario.exit_code == HOLDS and not scenario.target
+                # A theory or a comparison holds without a control.
+                if held and scenario.control_showed_it:
                     found[scenario.name] = max(newest, found.get(scenario.name, newest))
     return {name: folder for name, (_, folder) in found.items()}
