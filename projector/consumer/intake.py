@@ -9,7 +9,7 @@ that never says anything, and a log that is asked all the time.
 import asyncio
 import time
 from collections import deque
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -33,6 +33,9 @@ SILENT_S = 1.0
 """Ten heartbeats missed, or events promised and not delivered: ask the log."""
 ASK_S = 0.05
 """How often the log is asked while the stream is silent."""
+APART = timedelta(milliseconds=40)
+"""Of heartbeats closer together only the newest is kept: who polls every millisecond has a thousand
+in a second, and what is kept must reach back over the longest injected lag."""
 
 _log = structlog.get_logger(__name__)
 
@@ -209,7 +212,7 @@ class Intake:
             raise Contradicted(f"the log holds another event at position {self.taken}")
         if self._is_ours(head.epoch):
             self.known_head = max(self.known_head, head.position)
-            self.unheard.append(Heartbeat(epoch=head.epoch, position=head.position, at=head.at))
+            self._keep(Heartbeat(epoch=head.epoch, position=head.position, at=head.at))
 
     def _listen(self) -> None:
         """Take in heartbeats of this epoch; one that says nothing is missing is news."""
@@ -217,9 +220,15 @@ class Intake:
         while heard:
             heartbeat = heard.popleft()
             if self._is_ours(heartbeat.epoch):
-                self.unheard.append(heartbeat)
+                self._keep(heartbeat)
                 if heartbeat.position <= self.taken:
                     self._news_at = time.monotonic()
+
+    def _keep(self, heartbeat: Heartbeat) -> None:
+        kept = self.unheard
+        if len(kept) > 1 and abs(kept[-1].at - kept[-2].at) < APART:
+            kept.pop()
+        kept.append(heartbeat)
 
     async def _collect_from_log(self) -> None:
         if time.monotonic() - self._asked_at > SILENT_S:

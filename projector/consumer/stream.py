@@ -28,8 +28,9 @@ PULL = 500
 """Messages asked for at a time; asked again when half have come."""
 ARRIVED_MAX = 20_000
 """No more is pulled while this much waits: 20,000 events of some 600 bytes are 12 MB."""
-HEARTBEATS_MAX = 1_000
-"""Ten a second; more than injected lags of minutes need."""
+HEARTBEATS_MAX = 16_000
+"""Each is kept until it is as old as the injected lag, ten minutes at most: that is 6,000 of ten a
+second, the pace of a relay, and 15,000 of 25 a second."""
 SILENT_S = 3.5
 """Pulls carry an idle heartbeat of 1 s; three missed ones mean that the consumer is gone."""
 RETRY_S = 0.5

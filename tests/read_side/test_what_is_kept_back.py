@@ -1,15 +1,23 @@
-"""An injected lag on a query node: what is heard waits in order, and what is late already does not."""
+"""An injected lag: what is heard waits in order, however long; what is late already does not."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import msgspec
+import pytest
 from eventually import eventually
 
+from booking.events.messages import Heartbeat
 from projector.consumer.due import Due
+from projector.consumer.intake import Intake
+from projector.consumer.metrics import ConsumerMetrics
+from projector.consumer.silence import Silence
+from projector.log_reader import LogHead
 from projector.queries.standing import Standing
 from projector.replica.follower import KEPT_BACK_MAX, Follower, News
 from projector.replica.memory import Replica
 from projector.replica.watchers import Watchers
+from projector.settings import Settings
 
 LAG = timedelta(seconds=5)
 EPOCH = uuid4()
@@ -68,3 +76,30 @@ async def test_too_much_to_keep_back_is_let_go_of_and_shows_as_a_hole():
     clock.now += timedelta(milliseconds=20)
     await eventually(lambda: follower.standing.position == KEPT_BACK_MAX + 3)
     assert follower.holes == 1
+
+
+def longest_lag() -> timedelta:
+    (field,) = (
+        each
+        for each in msgspec.inspect.type_info(Settings).fields
+        if each.name == "injected_lag_ms"
+    )
+    return timedelta(milliseconds=field.type.le)
+
+
+@pytest.mark.parametrize("every", [timedelta(milliseconds=100), timedelta(milliseconds=10)])
+async def test_under_the_longest_lag_an_idle_view_grows_no_older_than_that(every):
+    """Ten heartbeats a second are a relay's; whoever polls makes as many as it asks."""
+    clock, lag, stream = Clock(), longest_lag(), Silence()
+    intake = Intake(None, stream, Due(lag, clock), ConsumerMetrics())
+    begun = clock.now
+    intake.begin(EPOCH, after=0, event_id=None, head=LogHead(epoch=EPOCH, position=0, at=begun))
+    as_of = begun - lag
+    while clock.now < begun + 1.1 * lag:
+        clock.now += every
+        stream.heartbeats.append(Heartbeat(epoch=EPOCH, position=0, at=clock.now))
+        await intake.collect()
+        if heard := intake.heard(0):
+            as_of = heard.at
+        assert as_of <= clock.now - lag
+    assert clock.now - lag - as_of <= timedelta(milliseconds=200)
