@@ -2,13 +2,19 @@
 
 The driver's defaults notice a dead broker after minutes, give up after sixty tries, and keep what
 was published while disconnected to send it later; none of that suits messages that say where the
-read model stands *now*.
+read model stands *now*. And although it connects again whenever a connection is lost, it closes
+itself for good at most complaints of the server (`-ERR`: a user that was taken away, a message that
+is too large). So whoever uses a connection leaves when it `is_closed` and opens the next one; the
+driver's `closed_cb` is no help, because it is not called in every case.
 """
 
+import asyncio
 from collections.abc import Callable
 
 import structlog
 from nats.aio.client import Client
+
+AGAIN_S = 0.5
 
 _log = structlog.get_logger(__name__)
 
@@ -49,3 +55,10 @@ async def connect(url: str, *, name: str, reconnected: Callable[[], None] | None
         await client.close()  # cancelled half-way, it would leave its socket open
         raise
     return client
+
+
+async def pause_after(closed: Client) -> None:
+    """Say why the driver closed a connection for good, and wait a moment before the next one."""
+    reason = closed.last_error
+    _log.warning("nats_closed", reason=f"{type(reason).__name__}: {reason}")
+    await asyncio.sleep(AGAIN_S)

@@ -7,6 +7,7 @@ because the driver's `fetch` stalls and its ordered consumer can hang without a 
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Callable
 
@@ -22,7 +23,7 @@ from booking.events.messages import Heartbeat
 from booking.events.subjects import LOG_HEAD, STREAM
 from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.order import Arrival
-from projector.nats_connection import connect
+from projector.nats_connection import connect, pause_after
 
 PULL = 500
 """Messages asked for at a time; asked again when half have come."""
@@ -34,6 +35,7 @@ second, the pace of a relay, and 15,000 of 25 a second."""
 SILENT_S = 3.5
 """Pulls carry an idle heartbeat of 1 s; three missed ones mean that the consumer is gone."""
 RETRY_S = 0.5
+"""Between two consumers; also how often the end of a connection is looked for while none is wanted."""
 
 _log = structlog.get_logger(__name__)
 
@@ -78,28 +80,42 @@ class Stream:
 
     async def run(self) -> None:
         """Keep consuming until cancelled, whatever happens to the broker."""
-        self.client = await connect(
-            self._url, name=self._name, reconnected=self._metrics.reconnects.inc
-        )
+        for times_closed in itertools.count():
+            self.client = await connect(
+                self._url, name=self._name, reconnected=self._metrics.reconnects.inc
+            )
+            if times_closed:
+                self._metrics.reconnects.inc()
+            client = self.client
+            try:
+                with contextlib.suppress(nats.errors.ConnectionClosedError):
+                    await client.subscribe(LOG_HEAD, cb=self._hear)
+                while not client.is_closed:
+                    await self._consume_while_wanted(client)
+            finally:
+                self.client = None
+                with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                    await client.close()
+            await pause_after(client)
+
+    async def _consume_while_wanted(self, client: Client) -> None:
+        """Consume as long as it is wanted and goes well; then, or when it is not, a moment passes."""
         try:
-            await self.client.subscribe(LOG_HEAD, cb=self._hear)
-            while True:
+            async with asyncio.timeout(RETRY_S):
                 await self.wanted.wait()
-                try:
-                    await self._consume(self.client)
-                except (
-                    ConsumerGone,
-                    nats.errors.Error,
-                    nats.js.errors.Error,
-                    OSError,
-                    TimeoutError,
-                ) as error:
-                    _log.info("stream_interrupted", reason=str(error) or type(error).__name__)
-                    await asyncio.sleep(RETRY_S)
-        finally:
-            client, self.client = self.client, None
-            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-                await client.close()
+        except TimeoutError:
+            return
+        try:
+            await self._consume(client)
+        except (
+            ConsumerGone,
+            nats.errors.Error,
+            nats.js.errors.Error,
+            OSError,
+            TimeoutError,
+        ) as error:
+            _log.info("stream_interrupted", reason=str(error) or type(error).__name__)
+            await asyncio.sleep(RETRY_S)
 
     async def _hear(self, message: Msg) -> None:
         with contextlib.suppress(msgspec.DecodeError):

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 
 from booking.events.messages import Changes
 from booking.events.subjects import AVAILABILITY_CHANGES
-from projector.nats_connection import connect
+from projector.nats_connection import connect, pause_after
 from projector.queries.standing import Standing
 from projector.replica.follower import Follower, News
 from projector.replica.memory import Told
@@ -24,6 +24,7 @@ from projector.replica.memory import Told
 SILENT_S = 0.5
 """Five empty messages missed."""
 WATCH_S = 0.05
+"""How often silence and the end of a connection are looked for."""
 
 _log = structlog.get_logger(__name__)
 
@@ -48,13 +49,17 @@ class ChangeFeed:
 
     async def listen(self) -> None:
         """Hear until cancelled, through any absence of the broker."""
-        client: Client = await connect(self._nats_url, name=self._name)
-        try:
-            await client.subscribe(AVAILABILITY_CHANGES, cb=self._on_message)
-            await asyncio.get_running_loop().create_future()  # until cancelled
-        finally:
-            with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
-                await client.close()
+        while True:
+            client: Client = await connect(self._nats_url, name=self._name)
+            try:
+                with contextlib.suppress(nats.errors.ConnectionClosedError):
+                    await client.subscribe(AVAILABILITY_CHANGES, cb=self._on_message)
+                while not client.is_closed:  # noqa: ASYNC110  no event says so in every case
+                    await asyncio.sleep(WATCH_S)
+            finally:
+                with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+                    await client.close()
+            await pause_after(client)
 
     async def notice_silence(self) -> None:
         """Let go of what is held whenever changes may have been missed, until cancelled."""
