@@ -116,7 +116,7 @@ class Projector:
             except TooManyDeadLetters as many:
                 self.stopped_because = str(many)
                 self._metrics.stopped.set(1)
-                self._stream.wanted.clear()
+                self._want_nothing()
                 _log.critical("projector_stopped", reason=str(many))
                 await stop.wait()
             except CheckpointMoved as moved:
@@ -148,6 +148,7 @@ class Projector:
             seen = await begin_epoch(connection, seen, head.epoch)
         if seen.state == "rebuilding":
             self.checkpoint, self._standing_by = seen, False
+            self._want_nothing()
             seen = await self._rebuild(connection)
         self.checkpoint, self._head_at_start, self._standing_by = seen, head.position, False
         self._suspects = SuspectSlots()
@@ -282,10 +283,14 @@ class Projector:
         if checkpoint.as_of is not None:
             self._metrics.as_of.set(checkpoint.as_of.timestamp())
 
-    async def _stand_by(self, stop: asyncio.Event) -> None:
-        """Take nothing from the stream until whoever works is gone."""
+    def _want_nothing(self) -> None:
+        """Let the consumer end, until the stream is to bring what comes next again."""
         self._stream.wanted.clear()
         self._stream.arrived.clear()
+
+    async def _stand_by(self, stop: asyncio.Event) -> None:
+        """Take nothing from the stream until whoever works is gone."""
+        self._want_nothing()
         await until_it_stands_still(
             self._read_model, self._take_over_s, seen=self._moved, stop=stop
         )

@@ -47,8 +47,10 @@ class ConsumerGone(Exception):
 class Stream:
     """Fills `arrived` and `heartbeats` and sets `something` whenever there is more.
 
-    `start_after` tells where a new consumer continues. There is one only while `wanted` is set: what
-    is read from the log is not sent a second time, and who stands by costs the broker nothing.
+    `start_after` tells where a new consumer continues. There is one only while `wanted` is set, or
+    seconds longer: who stands by, rebuilds or has given up costs the broker nothing. It goes on while
+    the log fills a gap or a silence: what it sends of that is dropped by its number, which costs less
+    than another consumer each time; beyond ARRIVED_MAX no more is pulled.
     """
 
     def __init__(

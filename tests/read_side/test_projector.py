@@ -13,6 +13,7 @@ from eventually import eventually
 from booking.edge.database import DatabaseClock
 from booking.events.envelope import decode
 from projector.consumer import intake as intake_module
+from projector.consumer import projector as projector_module
 from projector.consumer.apply import apply
 from projector.consumer.due import Due
 from projector.consumer.intake import Contradicted, Intake
@@ -214,6 +215,26 @@ async def test_a_new_epoch_folds_the_log_again_under_a_new_generation(
     assert (await read_checkpoint(owner)).generation > before.generation
     assert await owner.fetchval("SELECT version FROM read_model.slot") == 1
     assert await owner.fetchval(REMAINING, slot_id) == 9
+
+
+async def test_who_folds_the_log_again_wants_nothing_of_the_stream_meanwhile(
+    log, owner, stream, projector, monkeypatch
+):
+    await log.slot()
+    await stream.copy()
+    await at_position(owner, 1)
+    await eventually(projector.stream.wanted.is_set)
+    rebuild, wanted = projector_module.rebuild, []
+
+    async def watched(*arguments, **how):
+        wanted.append((projector.stream.wanted.is_set(), len(projector.stream.arrived)))
+        return await rebuild(*arguments, **how)
+
+    monkeypatch.setattr(projector_module, "rebuild", watched)
+    await owner.execute("SELECT published.new_epoch(epoch) FROM published.head")
+    await eventually(lambda: wanted and projector.state == "running")
+    assert wanted == [(False, 0)]
+    await eventually(projector.stream.wanted.is_set)
 
 
 async def test_whoever_is_far_behind_hears_of_a_new_epoch_before_the_end_of_the_old_log(
