@@ -76,7 +76,7 @@ SELECT {LOG_COLUMNS} FROM published.events WHERE position > $1 ORDER BY position
 
 
 async def read_payloads(
-    log: asyncpg.Pool, *, epoch: UUID, after: int, limit: int, timeout_s: float = 5.0
+    log: asyncpg.Pool, *, epoch: UUID, after: int, limit: int, timeout_s: float = 2.0
 ) -> list[tuple[int, bytes]]:
     """Events after a position, oldest first, as (position, the bytes the stream would carry)."""
     rows = await log.fetch(READ_EVENTS, after, limit, timeout=timeout_s)
@@ -84,7 +84,7 @@ async def read_payloads(
 
 
 async def read_rows(
-    log: asyncpg.Pool, *, after: int, limit: int, timeout_s: float = 5.0
+    log: asyncpg.Pool, *, after: int, limit: int, timeout_s: float = 2.0
 ) -> list[asyncpg.Record]:
     """Events after a position, oldest first, as they stand in the log; `event_of` reads one."""
     return await log.fetch(READ_EVENTS, after, limit, timeout=timeout_s)

@@ -36,6 +36,9 @@ from projector.start import (
 ROLE = "projector_writer"
 STATEMENT_TIMEOUT_MS = 10_000
 """A batch of a thousand events takes tens of milliseconds; an epoch change empties whole tables."""
+LOG_STATEMENT_TIMEOUT_MS = 2_000
+"""No snapshot of the write database lives longer; a page of events takes milliseconds, one of a
+rebuild 0.1 s (and it asks for half as much when that is too long)."""
 GARBAGE_AFTER = 50_000
 """Objects made and not freed before the collector looks for cycles. Events have none and go with
 their batch; looking after every 700 took a fifth of the time."""
@@ -69,7 +72,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 role=ROLE,
                 name=name,
                 size_max=CONNECTIONS,
-                statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+                statement_timeout_ms=LOG_STATEMENT_TIMEOUT_MS,
             )
         )
         await refuse_unfit(read_model, log, settings)

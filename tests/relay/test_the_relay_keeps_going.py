@@ -19,6 +19,7 @@ from booking.events.subjects import STREAM, WAKE
 from booking.relay import run
 from booking.relay.condition import Condition
 from booking.relay.connect_nats import connected_to_nats
+from booking.relay.open_log import opened_log
 from booking.relay.run import keep_relaying
 from booking.settings import Settings
 
@@ -229,3 +230,10 @@ async def test_it_shows_its_health_and_its_lag(database, database_url, fresh_nat
     assert "booking_relay_lag_events 0.0" in text
     assert "booking_relay_events_total 8.0" in text
     assert "ready" in ready
+
+
+async def test_no_statement_of_a_relay_holds_a_snapshot_of_the_write_database_beyond_2_s(
+    database_url,
+):
+    async with opened_log(database_url, environment="development") as log:
+        assert await log.fetchval("SHOW statement_timeout") == "2s"
