@@ -39,6 +39,9 @@ STATEMENT_TIMEOUT_MS = 10_000
 LOG_STATEMENT_TIMEOUT_MS = 2_000
 """No snapshot of the write database lives longer; a page of events takes milliseconds, one of a
 rebuild 0.1 s (and it asks for half as much when that is too long)."""
+# The read model can be folded again, so its commits need not wait for the disk. Statements are
+# planned once and kept; a plan from the time when a table was empty must not scan it for ever.
+SESSION = {"synchronous_commit": "off", "enable_seqscan": "off"}
 GARBAGE_AFTER = 50_000
 """Objects made and not freed before the collector looks for cycles. Events have none and go with
 their batch; looking after every 700 took a fifth of the time."""
@@ -64,6 +67,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
                 name=name,
                 size_max=CONNECTIONS,
                 statement_timeout_ms=STATEMENT_TIMEOUT_MS,
+                server_settings=SESSION,
             )
         )
         log = await opened.enter_async_context(

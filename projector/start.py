@@ -6,6 +6,7 @@ anything is served.
 
 import os
 import socket
+from collections.abc import Mapping
 
 import asyncpg
 import structlog
@@ -48,9 +49,15 @@ def choose_guard(settings: Settings) -> Guard:
 
 
 async def open_read_model(
-    settings: Settings, *, role: str, name: str, size_max: int, statement_timeout_ms: int
+    settings: Settings,
+    *,
+    role: str,
+    name: str,
+    size_max: int,
+    statement_timeout_ms: int,
+    server_settings: Mapping[str, str] | None = None,
 ) -> "asyncpg.Pool[asyncpg.Record]":
-    """A pool on the database of the read model.
+    """A pool on the database of the read model, whose sessions begin with `server_settings`.
 
     Raises:
         Misconfigured: it cannot be reached, or the role is not granted.
@@ -61,6 +68,7 @@ async def open_read_model(
         name=name,
         size_max=size_max,
         statement_timeout_ms=statement_timeout_ms,
+        server_settings=server_settings,
         variable="PROJECTOR_DATABASE_URL",
     )
 

@@ -8,6 +8,7 @@ process checks before it serves.
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, Self
 
@@ -47,12 +48,14 @@ async def open_pool(
     size_max: int,
     statement_timeout_ms: int,
     lock_timeout_ms: int = 2000,
+    server_settings: Mapping[str, str] | None = None,
     variable: str = "BOOKING_DATABASE_URL",
 ) -> "asyncpg.Pool[asyncpg.Record]":
     """Opens a pool whose connections all act as `role`.
 
     Connections are not reset when they go back to the pool (it would double the cost of a short
-    statement), so whoever uses them leaves no session state: `SET LOCAL` and transaction locks only.
+    statement), so whoever uses them leaves no session state: `SET LOCAL` and transaction locks only. What else is to
+    hold for all of them is given as `server_settings`.
 
     Args:
         url: of the database.
@@ -61,6 +64,7 @@ async def open_pool(
         size_max: connections at most.
         statement_timeout_ms: after which the server ends a statement.
         lock_timeout_ms: after which the server ends a statement that waits for a lock.
+        server_settings: further settings that every connection begins with.
         variable: the setting named when the database cannot be reached.
 
     Raises:
@@ -82,6 +86,7 @@ async def open_pool(
                 "lock_timeout": str(lock_timeout_ms),
                 "idle_in_transaction_session_timeout": str(2 * statement_timeout_ms),
                 "timezone": "UTC",
+                **(server_settings or {}),
             },
         )
     except (*UNREACHABLE, ValueError) as error:

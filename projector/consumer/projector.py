@@ -45,10 +45,6 @@ RETRY_MAX_S = 2.0
 
 State = Literal["running", "standby", "behind", "stopped", "rebuilding"]
 
-# The read model can be folded again, so its commits need not wait for the disk. Statements here are
-# planned once and kept; a plan from the time when a table was empty must not scan it for ever.
-SESSION = "SET synchronous_commit = off; SET enable_seqscan = off"
-
 _log = structlog.get_logger(__name__)
 
 
@@ -108,7 +104,6 @@ class Projector:
                 if self._standing_by:
                     await self._stand_by(stop)
                 async with self._read_model.acquire() as connection:
-                    await connection.execute(SESSION)
                     await self.begin(connection)
                     retry_s = 0.1
                     while not stop.is_set():

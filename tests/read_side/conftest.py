@@ -12,6 +12,7 @@ from eventually import eventually
 from booking.edge.database import open_pool
 from booking.embedded.nats_server import NatsServer
 from projector.consumer.projector import Projector
+from projector.process import SESSION
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -42,7 +43,12 @@ async def stream(fresh_nats: NatsServer, owner: asyncpg.Pool) -> AsyncIterator[T
 async def writer(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     """What a projector writes with."""
     pool = await open_pool(
-        database_url, role="projector_writer", name="t", size_max=4, statement_timeout_ms=5000
+        database_url,
+        role="projector_writer",
+        name="t",
+        size_max=4,
+        statement_timeout_ms=5000,
+        server_settings=SESSION,
     )
     async with pool:
         yield pool
