@@ -54,8 +54,8 @@ async def open_pool(
     """Opens a pool whose connections all act as `role`.
 
     Connections are not reset when they go back to the pool (it would double the cost of a short
-    statement), so whoever uses them leaves no session state: `SET LOCAL` and transaction locks only. What else is to
-    hold for all of them is given as `server_settings`.
+    statement), so whoever uses them leaves no session state: `SET LOCAL` and transaction locks only.
+    What all of them need is given as `server_settings`.
 
     Args:
         url: of the database.
