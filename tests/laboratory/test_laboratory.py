@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,6 +25,7 @@ from loadtest.system.booking_up import booking_up
 from loadtest.system.inventory import open_resource
 from loadtest.system.part import Part
 from loadtest.system.system import LogFile
+from loadtest.workloads.generators import generate
 from loadtest.workloads.person import Person
 
 GUARDED = Arm(name="guarded", guard="on")
@@ -94,7 +96,7 @@ async def test_what_people_do_is_on_disk_with_its_log_when_the_trial_ends(tmp_pa
     assert processes_about(tmp_path) == []
 
 
-async def test_parts_of_their_own_lag_stand_still_die_and_come_back(tmp_path):
+async def test_parts_of_their_own_lag_stand_still_die_and_come_back(tmp_path, monkeypatch):
     lab = laboratory(tmp_path)
     parts: list[Part] = []
 
@@ -145,6 +147,20 @@ async def test_parts_of_their_own_lag_stand_still_die_and_come_back(tmp_path):
             assert system.pid_of("relay") != system.pid_of("api")
             with pytest.raises(CannotRunError, match="runs no projector"):
                 system.pid_of("projector")
+
+            before = len(record.operations)
+            monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+            await generate(
+                lab,
+                record,
+                work="a_share_of_looking:shop",
+                url=system.url,
+                count=2,
+                within_s=10,
+                args={"slot_id": slot_id, "looks": 5},
+            )
+            assert len(record.operations) - before == 10
+            assert record.facts["shares"] == [{"looked": 5}] * 2
     assert processes_about(tmp_path) == []
 
 
