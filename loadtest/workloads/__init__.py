@@ -10,6 +10,7 @@
 * `crowded_slots` - more is wanted than there is, and what was really sold
 * `sold_out_hall` - waiting for one of the holds to be released
 * `many_bookings` - the bytes of requests, as cheap as they come
+* `generators` - any of it from several processes, for what one core cannot offer
 
 None of them judges or repeats itself on its own account: that is what scenarios are about.
 """
