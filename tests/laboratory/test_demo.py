@@ -65,6 +65,7 @@ async def test_an_earlier_run_is_not_written_over(tmp_path, temporary):
     assert (tmp_path / "out/history.jsonl").read_text() == "precious"
 
 
+@pytest.mark.long
 async def test_an_interrupted_demo_stops_what_it_started_and_keeps_what_it_measured(
     tmp_path, temporary
 ):

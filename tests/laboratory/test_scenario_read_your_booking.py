@@ -112,6 +112,7 @@ class Quiet:
         pass
 
 
+@pytest.mark.long
 async def test_a_trial_whose_fault_died_is_no_evidence(tmp_path, monkeypatch):
     async def nobody(*_, **__) -> None:
         pass
