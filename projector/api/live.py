@@ -2,7 +2,7 @@
 
 import contextlib
 import resource
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated
 from uuid import UUID
@@ -86,11 +86,17 @@ class Live:
             stream.drain()
 
     async def stream(
-        self, asked: StreamAsked, conditions: Conditions, *, admitted: Callable[[], bool]
+        self,
+        asked: StreamAsked,
+        conditions: Conditions,
+        *,
+        suspect_too: bool,
+        admitted: Callable[[], bool],
     ) -> LiveStream:
         """A stream that begins with a snapshot not older than the conditions say.
 
-        It ends when the process does, or once the caller is no longer `admitted`.
+        What is suspect refuses it as it would any read, unless it is wanted `suspect_too`. It ends when
+        the process does, or once the caller is no longer `admitted`.
 
         Raises:
             Problem: they cannot be met, or there are too many streams, or slots in this one.
@@ -111,7 +117,8 @@ class Live:
         )
         self._streams.add(stream)
         try:
-            slots, seen = await self._reader.read(conditions, followed.look)
+            look = partial(_suspect_too, followed.look) if suspect_too else followed.look
+            slots, seen = await self._reader.read(conditions, look)
         except BaseException:
             stream.close()
             raise
@@ -156,6 +163,13 @@ class Live:
         return looked
 
 
+async def _suspect_too(
+    look: Callable[[], Awaitable[Found[list[bytes]]]],
+) -> Found[list[bytes]]:
+    """What is there, and no reason to refuse it: each slot says itself whether it is suspect."""
+    return msgspec.structs.replace(await look(), suspect=False)
+
+
 def allowed_streams() -> int:
     """How many streams this process may hold open; its limit of open files is raised for them."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -191,6 +205,8 @@ def routes(live: Live, reader: Reader) -> list[HTTPRouteHandler]:
         asked = request.query_as(StreamAsked)
         conditions = read_conditions(request.scope, reader.tokens.codec)
         resumed = header_list(request.scope, b"last-event-id")
+        # A browser says no-cache whenever it follows a stream, and gives up for good when refused.
+        suspect_too = conditions.token is None and conditions.max_age_ms is None
         if asked.token is not None:
             resumed.append(asked.token)
         # A browser that resumes sends no preferences and does not retry a refusal: wait longest.
@@ -201,6 +217,8 @@ def routes(live: Live, reader: Reader) -> list[HTTPRouteHandler]:
         conditions = msgspec.structs.replace(
             conditions, token=token, wait_s=conditions.wait_s if not resumed else WAIT_MAX_S
         )
-        return await live.stream(asked, conditions, admitted=request.still_admitted())
+        return await live.stream(
+            asked, conditions, suspect_too=suspect_too, admitted=request.still_admitted()
+        )
 
     return [stream]
