@@ -25,6 +25,28 @@ class Arm(Protocol):
         """Runs for about so long."""
 
 
+class Crowd(Arm, Protocol):
+    """An arm that any number of clients can run."""
+
+    clients: int
+
+
+async def choose_clients(
+    arm: Crowd, choices: Sequence[int], *, seconds: float, say: Say
+) -> dict[int, float]:
+    """Gives an arm the number of clients with which it does most; returns what it did per second with each.
+
+    Whoever is compared with others may choose, or the number would decide who wins. Where there is one choice, nothing is tried.
+    """
+    tried = {}
+    for clients in choices if len(choices) > 1 else ():
+        arm.clients = clients
+        tried[clients] = (await arm.turn(seconds)).per_second
+        say(f"{arm.name} with {clients} clients: {tried[clients]:.0f}/s")
+    arm.clients = max(choices, key=lambda clients: tried.get(clients, 0.0))
+    return tried
+
+
 async def take_turns(arms: Sequence[Arm], *, rounds: int, seconds: float, say: Say) -> list[Turn]:
     """Every arm runs `rounds` times; `say` is told each rate."""
     turns = []
@@ -63,14 +85,14 @@ class HttpArm:
         self._requests = requests
         self._wanted = wanted
         self._read_cpu = read_cpu
-        self._connections = connections
+        self.clients = connections
 
     async def turn(self, seconds: float) -> Turn:
         """One closed loop."""
         before = self._read_cpu()
         totals = await closed_loop(
             self._url,
-            connections=self._connections,
+            connections=self.clients,
             seconds=seconds,
             next_request=self._requests(),
         )
@@ -85,7 +107,7 @@ class HttpArm:
             per_second=answered / totals.seconds,
             p50_ms=totals.percentile_ms(50),
             p99_ms=totals.percentile_ms(99),
-            clients=self._connections,
+            clients=self.clients,
             cpu_us=per_answer_us(before, after, answered),
         )
 

@@ -4,7 +4,7 @@ Against pgbench (one transaction per booking, no HTTP), against the same conditi
 the same framework that decides nothing.
 """
 
-from loadtest.bench.arm import take_turns, warm_up
+from loadtest.bench.arm import choose_clients, take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.pgbench import yardstick_beside
 from loadtest.bench.plain import plain_litestar
@@ -14,6 +14,7 @@ from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "One hot slot through HTTP sells faster than one transaction per booking ever can"
 ABOUT_S = 105
+EACH_ITS_OWN = "Each arm has the number of clients with which it sold most."
 PRODUCT, YARDSTICK, UNBATCHED, PLAIN = "product", "pgbench", "unbatched", "plain POST"
 WANTED = [
     Wanted(says="hot slot against pgbench's hot row", arm=PRODUCT, against=YARDSTICK, at_least=3),
@@ -30,7 +31,7 @@ async def measure(bench: Bench) -> Measured:
     Raises:
         CannotRunError: a system or a program could not be started.
     """
-    plan, connections = bench.plan, bench.plan.connections
+    plan = bench.plan
     async with (
         in_production(bench) as product,
         in_the_laboratory(
@@ -44,17 +45,19 @@ async def measure(bench: Bench) -> Measured:
                 one_unit_each(
                     product.url, "/v1/bookings", await product.open_slots(1), product.headers
                 ),
-                connections=connections,
+                connections=plan.connections,
             ),
             unbatched.sale(
                 UNBATCHED,
                 one_unit_each(unbatched.url, "/v1/bookings", await unbatched.open_slots(1)),
-                connections=connections,
+                connections=plan.connections,
             ),
-            plain.post(connections=connections),
+            plain.post(connections=plan.connections),
         ]
         yardstick = await yardstick_beside(product, say=bench.say, calibration_s=plan.calibration_s)
         await warm_up(arms, seconds=plan.warm_up_s)
+        for arm in arms:
+            await choose_clients(arm, plan.clients, seconds=plan.calibration_s, say=bench.say)
         turns = await take_turns(
             [arms[0], yardstick, *arms[1:]],
             rounds=plan.rounds,
@@ -71,5 +74,5 @@ async def measure(bench: Bench) -> Measured:
                 *await unbatched.broken(),
                 *await yardstick.broken(),
             ],
-            notes=[f"pgbench sold best with {yardstick.clients} clients."],
+            notes=[EACH_ITS_OWN],
         )

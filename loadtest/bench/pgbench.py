@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import structs
 
-from loadtest.bench.arm import Say
+from loadtest.bench.arm import Say, choose_clients
 from loadtest.bench.figures import Turn
 from loadtest.bench.product import Product
 from loadtest.failures import CannotRunError
@@ -70,16 +70,6 @@ class Yardstick:
                 self._programs / "psql", *PLAIN, f"--file={file}", self._url, timeout_s=PATIENCE_S
             )
 
-    async def calibrate(self, *, seconds: float, say: Say) -> dict[int, float]:
-        """Tries every number of clients and keeps the best; returns what each sold per second."""
-        tried = {}
-        for clients in CLIENTS:
-            self.clients = clients
-            tried[clients] = (await self.turn(seconds)).per_second
-            say(f"{self.name} with {clients} clients: {tried[clients]:.0f}/s")
-        self.clients = max(tried, key=lambda clients: tried[clients])
-        return tried
-
     async def turn(self, seconds: float) -> Turn:
         """Sells for `seconds`, rounded to whole ones.
 
@@ -130,7 +120,7 @@ async def yardstick_beside(
         product.programs, product.database_url, script=script, read_cpu=product.read_cpu
     )
     await made.prepare()
-    await made.calibrate(seconds=calibration_s, say=say)
+    await choose_clients(made, CLIENTS, seconds=calibration_s, say=say)
     return made
 
 

@@ -24,7 +24,11 @@ from loadtest.failures import CannotRunError
 @click.option(
     "--sustained", type=click.FloatRange(0.5), help="How long lasts what must last. [default: 60 s]"
 )
-@click.option("--connections", type=click.IntRange(1), help="Clients at once. [default: 128]")
+@click.option(
+    "--connections",
+    type=click.IntRange(1),
+    help="Clients at once. [default: 128; beside pgbench, which chooses, whichever of 128, 256 and 512 suits]",
+)
 @click.option(
     "--slots",
     type=click.IntRange(1),
@@ -95,6 +99,7 @@ def bench(
         turn_s=seconds or plan.turn_s,
         sustained_s=sustained or plan.sustained_s,
         connections=connections or plan.connections,
+        clients=(connections,) if connections else plan.clients,
         slots=slots or plan.slots,
         rebuild_events=events or plan.rebuild_events,
         flat_events=events or plan.flat_events,

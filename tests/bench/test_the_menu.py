@@ -25,6 +25,7 @@ SHORT = Plan(
     calibration_s=1,
     sustained_s=1.2,
     connections=16,
+    clients=(16,),
     rebuild_events=12_000,
     flat_slots=2000,
     flat_events=4000,

@@ -5,6 +5,8 @@ import hashlib
 import pytest
 
 from booking.embedded.postgres import Postgres
+from loadtest.bench.arm import choose_clients
+from loadtest.bench.figures import Turn
 from loadtest.bench.pgbench import (
     DATABASE,
     HOT_ROW,
@@ -107,6 +109,41 @@ async def test_a_refused_statement_is_one_sentence(postgres):
 async def test_missing_programs_are_told_with_the_remedy(tmp_path):
     with pytest.raises(CannotRunError, match="BOOKING_PG_BIN"):
         await Yardstick(tmp_path, "postgresql://nobody@/nothing").prepare()
+
+
+class Shop:
+    """An arm that sells as much as it is told, with so many clients."""
+
+    name, clients = "shop", 1
+
+    def __init__(self, per_second):
+        self.per_second = per_second
+        self.turns = []
+
+    async def turn(self, seconds):
+        self.turns.append(self.clients)
+        return Turn(
+            arm=self.name,
+            seconds=seconds,
+            answered=1,
+            astray=0,
+            per_second=self.per_second[self.clients],
+            clients=self.clients,
+        )
+
+
+async def test_whoever_is_compared_has_the_clients_with_which_it_does_most():
+    shop, said = Shop({128: 900.0, 256: 1200.0, 512: 1100.0}), []
+    tried = await choose_clients(shop, (128, 256, 512), seconds=1, say=said.append)
+    assert (shop.clients, shop.turns) == (256, [128, 256, 512])
+    assert tried == shop.per_second
+    assert said[1] == "shop with 256 clients: 1200/s"
+
+
+async def test_where_the_number_of_clients_is_given_none_is_tried():
+    shop = Shop({16: 1.0})
+    assert await choose_clients(shop, (16,), seconds=1, say=print) == {}
+    assert (shop.clients, shop.turns) == (16, [])
 
 
 async def test_the_plain_application_answers_both_arms_with_bodies_like_the_products():
