@@ -17,9 +17,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     sustained_s: float = 60.0
     """Of what must last: the whole pipeline, and a snapshot held open."""
     connections: int = 128
-    """Clients of the product where it is compared with itself."""
     clients: tuple[int, ...] = (128, 256, 512)
-    """What it and the routes beside it may choose from where they are compared with pgbench, which may choose, too."""
+    """What the product may choose from on one hot slot, and the routes beside it: pgbench may choose, too."""
     slots: tuple[int, ...] = (1,)
     """Over how many slots the guards are compared."""
     rebuild_events: int = 300_000

@@ -27,7 +27,7 @@ from loadtest.failures import CannotRunError
 @click.option(
     "--connections",
     type=click.IntRange(1),
-    help="Clients at once. [default: 128; beside pgbench, which chooses, whichever of 128, 256 and 512 suits]",
+    help="Clients at once. [default: 128; in hot_slot 128, 256 or 512, whichever suits each arm]",
 )
 @click.option(
     "--slots",
