@@ -133,8 +133,7 @@ class Client:
 
     async def _take(self, deadline_s: float) -> Connection:
         """The connection used last (so few are kept warm), else a new one, else the next to come free."""
-        while True:
-            now_s = self._loop.time()
+        while (now_s := self._loop.time()) < deadline_s:
             while self._idle:
                 connection = self._idle.pop()
                 if connection.keep_alive and now_s - connection.idle_since_s < IDLE_MAX_S:
@@ -150,8 +149,9 @@ class Client:
                 async with asyncio.timeout_at(deadline_s):
                     await waiter
             except TimeoutError:
-                self._wake_one()  # in case this one was woken at the very last moment
-                raise
+                break
+        self._wake_one()  # in case this one was woken at the very last moment, or after it
+        raise TimeoutError("no connection came free in time")
 
     async def _open(self, timeout_s: float) -> Connection:
         self._opening += 1

@@ -107,7 +107,7 @@ async def test_a_database_that_is_away_at_the_start_ends_no_clock(database_url):
     async with DatabaseClock(pool) as clock:
         with pytest.raises(NoDatabaseTime):
             clock.now_at_most()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # one round of the loop, in which the task that keeps reading begins
 
 
 async def test_a_sound_database_is_used(database_url):

@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import time
+from collections import Counter
 
 import pytest
 from eventually import eventually
@@ -93,12 +94,11 @@ async def test_no_more_connections_are_opened_than_allowed_and_everybody_is_serv
 
 async def test_who_never_got_a_connection_certainly_did_nothing(echo):
     async with Client(echo.url, connections_max=1, timeout_s=0.2) as client:
-        first, second = await asyncio.gather(
-            client.request("POST", "/slow"), client.request("POST", "/status/200")
-        )
-    assert first.outcome == "indeterminate"
-    assert second.outcome == "failed"
-    assert echo.asked == ["/slow"]
+        exchanges = await asyncio.gather(*[client.request("POST", "/slow") for _ in range(10)])
+    outcomes = Counter(exchange.outcome for exchange in exchanges)
+    # One was asked; a second one perhaps, where the first was given up a moment before the others.
+    assert outcomes == {"indeterminate": len(echo.asked), "failed": 10 - len(echo.asked)}
+    assert outcomes["failed"] > 0
 
 
 async def test_people_arrive_while_the_system_stands_still(echo):
