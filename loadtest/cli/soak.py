@@ -26,7 +26,7 @@ from loadtest.cli.measuring import (
 @click.option(
     "--rate",
     type=click.FloatRange(0.1),
-    help="Visitors per second, some five requests each. [default: half of what the system bears]",
+    help="Visitors per second, some three requests each. [default: half of what the system bears]",
 )
 @target_option
 @seed_option
