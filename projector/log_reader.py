@@ -38,7 +38,7 @@ async def read_head(log: asyncpg.Pool, *, timeout_s: float = 2.0) -> LogHead:
         OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError: the log is unreachable.
     """
     row = await log.fetchrow(READ_HEAD, timeout=timeout_s)
-    assert row is not None, "the first migration makes the one row of the log's head"  # noqa: S101
+    assert row is not None, "the first migration makes the one row of the log's head"  # noqa: S101  narrows the type
     return LogHead(epoch=row["epoch"], position=row["position"], at=row["at"])
 
 
@@ -54,7 +54,7 @@ async def read_head_beside(
 ) -> tuple[LogHead, UUID | None]:
     """The log's head, and which event the log holds at a position; None when it holds none there."""
     row = await log.fetchrow(READ_HEAD_BESIDE, position, timeout=timeout_s)
-    assert row is not None, "the first migration makes the one row of the log's head"  # noqa: S101
+    assert row is not None, "the first migration makes the one row of the log's head"  # noqa: S101  narrows the type
     head = LogHead(epoch=row["epoch"], position=row["position"], at=row["at"])
     return head, row["event_id"]
 

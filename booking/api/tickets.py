@@ -31,7 +31,7 @@ def routes(tickets: Tickets) -> list[HTTPRouteHandler]:
         "/v1/tickets",
         opt={"answers": {201: TicketAnswer}, "problems": ("database-unavailable",)},
     )
-    async def get_a_ticket(request: StrictRequest, data: JSONBody[NoBody]) -> Answer:  # noqa: ARG001
+    async def get_a_ticket(request: StrictRequest, data: JSONBody[NoBody]) -> Answer:  # noqa: ARG001 - names the body it takes: none
         """A ticket for `/v1/availability/stream?ticket=`, where a browser cannot send its key."""
         try:
             ticket, expires_at = tickets.issue(request.caller)

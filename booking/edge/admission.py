@@ -116,7 +116,7 @@ class Admission:
 
 def _ticket(scope: Scope) -> str | None:
     """The ticket of a request to a route that takes one."""
-    if "ticket" not in scope["booking.route"].parameters:  # type: ignore[typeddict-item]
+    if "ticket" not in scope["booking.route"].parameters:  # type: ignore[typeddict-item]  # our own key
         return None
     pairs = parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=None)
     return next((value for name, value in pairs if name == "ticket"), None)

@@ -26,7 +26,7 @@ def environ_of(data_dir: str | None) -> dict[str, str]:
 def run_process(name: str, main: Callable[[asyncio.Event], Awaitable[int | None]]) -> int:
     """Run `main` as the process `name` (in its log lines) and return the exit code."""
     from booking.edge import logging  # noqa: PLC0415 help needs none of it
-    from booking.edge.process import run  # noqa: PLC0415
+    from booking.edge.process import run  # noqa: PLC0415 nor of this
 
     logging.configure(name)
     return run(main)

@@ -29,7 +29,7 @@ not, the answer is sent in messages, as on any other server."""
 class OneWriteProtocol(HttpToolsProtocol):
     """uvicorn's protocol on a transport that gathers what is written in one round of the loop."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the server narrows it
         """Puts the gathering transport in between."""
         self._gathering = _Gathering(transport, self.loop)
         self._extensions = {CUT_OFF: self._gathering.abort, AT_ONCE: self._write_at_once}
@@ -62,7 +62,7 @@ class OneWriteProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Offers the way to cut off a client that reads nothing."""
         super().on_message_begin()
-        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]  # ours are functions
 
     def _write_at_once(self, scope: Any, answer: Answer) -> bool:
         """Does what the server's cycle does for a complete answer, in one step.

@@ -25,7 +25,7 @@ def read_parameters(scope: Scope, kind: type[Q]) -> Q:
     Raises:
         Problem: invalid-parameter, naming it.
     """
-    parsed: dict[str, str] | None = scope.get(_PARSED)  # type: ignore[assignment]
+    parsed: dict[str, str] | None = scope.get(_PARSED)  # type: ignore[assignment]  # put there below
     texts = (
         parameters(scope, frozenset(kind.__struct_encode_fields__)) if parsed is None else parsed
     )
@@ -70,7 +70,7 @@ def refuse_other_parameters(scope: Scope, known: frozenset[str]) -> None:
         Problem: invalid-parameter.
     """
     if scope["query_string"]:
-        scope[_PARSED] = parameters(scope, known)  # type: ignore[literal-required]
+        scope[_PARSED] = parameters(scope, known)  # type: ignore[literal-required]  # our own key
 
 
 def parameters(scope: Scope, known: frozenset[str]) -> dict[str, str]:

@@ -60,7 +60,7 @@ def answer_to(problem: Problem, scope: Scope) -> Answer:
     Raises:
         KeyError: no table of the application knows the slug, which is a defect.
     """
-    table: Mapping[str, ProblemType] = scope["litestar_app"].problems  # type: ignore[attr-defined]
+    table: Mapping[str, ProblemType] = scope["litestar_app"].problems  # type: ignore[attr-defined]  # ours has them
     kind = table[problem.slug]
     headers = list(problem.headers)
     if kind.status in (429, 503) and not any(name.lower() == b"retry-after" for name, _ in headers):

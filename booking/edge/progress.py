@@ -61,13 +61,13 @@ def _to_standard_error(line: str) -> None:
 @contextmanager
 def _bars() -> Iterator[Progress]:
     from rich.console import Console  # noqa: PLC0415 only a terminal needs it
-    from rich.progress import (  # noqa: PLC0415
+    from rich.progress import (  # noqa: PLC0415 only a terminal needs them
         BarColumn,
         MofNCompleteColumn,
         TextColumn,
         TimeRemainingColumn,
     )
-    from rich.progress import Progress as Bars  # noqa: PLC0415
+    from rich.progress import Progress as Bars  # noqa: PLC0415 only a terminal needs them
 
     columns = (
         TextColumn("{task.description:16}"),

@@ -80,11 +80,11 @@ def _pretty(document: Any) -> bytes:
 def main(arguments: Sequence[str]) -> int:
     """`python -m booking.edge.published module:function` publishes the application the function makes."""
     if len(arguments) != 1 or ":" not in arguments[0]:
-        print("usage: python -m booking.edge.published module:function")  # noqa: T201
+        print("usage: python -m booking.edge.published module:function")  # noqa: T201 - a program's word to its user
         return 2
     module, _, function = arguments[0].partition(":")
     make = cast("Callable[[], Documented]", getattr(import_module(module), function))
-    print(*(publish(make()) or ["nothing changed"]), sep="\n")  # noqa: T201
+    print(*(publish(make()) or ["nothing changed"]), sep="\n")  # noqa: T201 - a program's word to its user
     return 0
 
 

@@ -78,7 +78,7 @@ class StrictRequest(Request[Caller, None, State]):
         """
         if self._body is Empty:
             raw = await self._receive_body()
-            reader: BodyReader | None = self.scope["booking.route"].reader  # type: ignore[typeddict-item]
+            reader: BodyReader | None = self.scope["booking.route"].reader  # type: ignore[typeddict-item]  # our own key
             if not raw and reader is not None:
                 self._body_was_empty = True
                 raw = reader.of_nothing()
@@ -94,7 +94,7 @@ class StrictRequest(Request[Caller, None, State]):
         raw = await self.body()
         if not self._body_was_empty:
             _refuse_other_media_types(self.scope)
-        facts = self.scope["booking.route"]  # type: ignore[typeddict-item]
+        facts = self.scope["booking.route"]  # type: ignore[typeddict-item]  # our own key
         refuse_other_parameters(self.scope, facts.parameters)
         if facts.headers is not None:
             self.parsed = facts.headers(self)

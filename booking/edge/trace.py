@@ -27,8 +27,8 @@ def traceparent(scope: Scope) -> str | None:
 
 def _trace(scope: Scope) -> tuple[str, str | None]:
     if (known := scope.get(_KEY)) is None:
-        known = scope[_KEY] = _read(scope)  # type: ignore[literal-required]
-    return known  # type: ignore[return-value]
+        known = scope[_KEY] = _read(scope)  # type: ignore[literal-required]  # our own key
+    return known  # type: ignore[return-value]  # only `_read` puts it there
 
 
 def _read(scope: Scope) -> tuple[str, str | None]:

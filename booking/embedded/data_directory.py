@@ -44,7 +44,8 @@ class DataDirectory:
     async def prepare(self, identity: Identity, *, inherited: Sequence[int] = ()) -> None:
         """Make it if there is none, give it to whoever runs the server, and wait for a predecessor.
 
-        Raises Misconfigured when it cannot be made, reached, or had.
+        Raises:
+            Misconfigured: it cannot be made, reached, or had.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not (self.path / "PG_VERSION").is_file():
@@ -117,7 +118,8 @@ class DataDirectory:
 def give_to_owner(folder: Path, identity: Identity) -> None:
     """Where Postgres runs as somebody else, the files must belong to that one.
 
-    Raises Misconfigured when that one cannot even reach them.
+    Raises:
+        Misconfigured: that one cannot even reach them.
     """
     owner = identity.owner_uid
     if owner is None:
@@ -132,7 +134,7 @@ def give_to_owner(folder: Path, identity: Identity) -> None:
     if folder.stat().st_uid == owner:
         return
     for place, _, files in os.walk(folder):
-        for name in (place, *(os.path.join(place, file) for file in files)):  # noqa: PTH118
+        for name in (place, *(os.path.join(place, file) for file in files)):  # noqa: PTH118 - os.walk names them as text
             os.chown(name, owner, owner, follow_symlinks=False)
 
 

@@ -54,4 +54,4 @@ async def keep_running(server: Server) -> None:
         try:
             await server.start()
         except (Misconfigured, OSError) as error:
-            log.error("process_did_not_start", name=server.name, error=str(error))  # noqa: TRY400
+            log.error("process_did_not_start", name=server.name, error=str(error))  # noqa: TRY400 - the sentence says it all

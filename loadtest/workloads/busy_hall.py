@@ -74,7 +74,7 @@ async def as_many_as_are_answered(system: System, opened: Opened, kind: str, pla
         next_request = lambda n: looks[n % len(looks)]  # noqa: E731  as short as it is
     else:
         page = write("GET", _page(opened))
-        next_request = lambda _: page  # noqa: E731
+        next_request = lambda _: page  # noqa: E731  as short as it is
     return await closed_loop(
         system.url,
         connections=plan.connections,

@@ -62,7 +62,7 @@ def _one(name: str, view: type[Struct], meaning: str) -> type[Struct]:
 
 
 def _page(name: str, plural: str, view: type[Struct]) -> type[Struct]:
-    members: list[Any] = [(plural, list[view]), ("next_cursor", str | None)]  # type: ignore[valid-type]
+    members: list[Any] = [(plural, list[view]), ("next_cursor", str | None)]  # type: ignore[valid-type]  # the view is a value here
     return defstruct(
         name,
         members,

@@ -223,7 +223,7 @@ class Reader:
     def _freshness(self, asked: Conditions, found: Found[T], *, waited_ms: float) -> Freshness:
         """How fresh that is, judged now and never again."""
         assert found.epoch is not None  # noqa: S101  # looked at before
-        assert found.as_of is not None  # noqa: S101
+        assert found.as_of is not None  # noqa: S101  # looked at before
         applied = Token(found.epoch, found.position)
         as_of = found.as_of if self._watermark else claimed_now(self._clock, found.as_of)
         return Freshness(

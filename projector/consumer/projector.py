@@ -217,7 +217,7 @@ class Projector:
             self._doubted_position = position
             self._intake.read_again(position)
             return
-        assert seen.epoch is not None, "begin() met the log"  # noqa: S101
+        assert seen.epoch is not None, "begin() met the log"  # noqa: S101  narrows the type
         letter = await read_letter(self._log, position, epoch=seen.epoch)
         if letter is None:
             raise Contradicted(f"the log no longer holds position {position}")

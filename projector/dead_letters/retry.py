@@ -65,7 +65,7 @@ async def retry(connection: Connection, log: asyncpg.Pool, position: int) -> Dea
     async with connection.transaction():
         standing = await lock_checkpoint(connection)
         letter = await letter_at(connection, position)
-        assert standing.epoch is not None, "there are letters, so there was an epoch"  # noqa: S101
+        assert standing.epoch is not None, "there are letters, so there was an epoch"  # noqa: S101  narrows the type
         try:
             (event,) = await _events(log, [position], standing.epoch)
             await _write(connection, fold([event]).changed.read_models)

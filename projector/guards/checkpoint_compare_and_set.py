@@ -43,7 +43,7 @@ SELECT epoch, position, event_id, as_of, generation, state FROM read_model.check
 async def read_checkpoint(connection: "asyncpg.Pool | Connection") -> Checkpoint:
     """The checkpoint as it stands."""
     row = await connection.fetchrow(READ_CHECKPOINT)
-    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101
+    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101  narrows the type
     return Checkpoint(**dict(row))
 
 

@@ -24,7 +24,7 @@ from projector.projections.availability import OPEN_SLOTS, WHOLE_SLOT, Availabil
 from projector.projections.read_model import Fold, ReadModel, Write, column
 
 
-def take_as_it_comes(arrived: deque[Arrival], *, after: int, limit: int) -> Run:  # noqa: ARG001
+def take_as_it_comes(arrived: deque[Arrival], *, after: int, limit: int) -> Run:  # noqa: ARG001  the guarded way needs `after`
     """Whatever has arrived is the next: repeats are taken again, and nobody misses what is missing."""
     return Run([arrived.popleft() for _ in range(min(limit, len(arrived)))], None)
 
@@ -151,7 +151,7 @@ async def move_checkpoint_blindly(
 ) -> Checkpoint:
     """Put the checkpoint where its mover believes it to be, wherever it stands."""
     row = await connection.fetchrow(MOVE_BLINDLY, position, event_id, as_of, state)
-    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101
+    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101  narrows the type
     return replace(
         seen,
         position=position,

@@ -60,5 +60,5 @@ def columns(
 async def only_row(read_model: asyncpg.Pool, statement: str, *parameters: object) -> asyncpg.Record:
     """The one row of a query that joins the checkpoint, which always has one."""
     row = await read_model.fetchrow(statement, *parameters)
-    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101
+    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101  narrows the type
     return row

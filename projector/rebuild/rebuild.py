@@ -105,7 +105,7 @@ async def rebuild(
             await not_before(head.at)
         shown = await _swap(connection, replay, head)
     seconds = time.monotonic() - started_s
-    assert shown.epoch is not None, "the shadow was folded from an epoch"  # noqa: S101
+    assert shown.epoch is not None, "the shadow was folded from an epoch"  # noqa: S101  narrows the type
     return Rebuilt(
         epoch=shown.epoch,
         generation=shown.generation,

@@ -173,7 +173,7 @@ class Replay:
                     add(totals, newest, said)
         except OWN_FAULTS as error:
             return Page(rows, None, totals, NOWHERE, f"{type(error).__name__}: {error}")
-        assert newest is not None, "a page is not empty"  # noqa: S101
+        assert newest is not None, "a page is not empty"  # noqa: S101  narrows the type
         reached = Reached(newest.position, newest.event_id, newest.recorded_at)
         return Page(rows, changed, totals, reached, None)
 

@@ -113,7 +113,7 @@ SELECT epoch, position, event_id, as_of, generation, state FROM read_model.check
 async def lock_checkpoint(connection: Connection) -> Checkpoint:
     """The checkpoint, which nobody moves before this transaction ends."""
     row = await connection.fetchrow(LOCK_CHECKPOINT)
-    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101
+    assert row is not None, "the migration makes the one row of the checkpoint"  # noqa: S101  narrows the type
     return Checkpoint(**dict(row))
 
 

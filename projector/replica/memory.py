@@ -102,7 +102,7 @@ Heard = Literal["continues", "ignored", "dropped"]
 class Replica:
     """The slots of one query node."""
 
-    def __init__(self, *, slots_max: int = SLOTS_MAX, rules: Rules = Rules()) -> None:  # noqa: B008
+    def __init__(self, *, slots_max: int = SLOTS_MAX, rules: Rules = Rules()) -> None:  # noqa: B008  frozen, so one serves all
         self.standing: Standing | None = None
         self.listening = False
         """Whether every change from here on will be heard, or its absence noticed."""

@@ -47,7 +47,7 @@ class Calendar:
         """How many slots it has."""
         return len(self._slots)
 
-    def changed(self, told: Told, position: int) -> None:  # noqa: ARG002
+    def changed(self, told: Told, position: int) -> None:  # noqa: ARG002  a Watcher's signature
         """One of its slots changed, or is new."""
         slot = told.slot
         known = self._slots.get(slot.slot_id)
@@ -64,7 +64,7 @@ class Calendar:
             key = (slot.starts_at, slot.slot_id)
             self._order.insert(bisect_left(self._order, key), key)
 
-    def missed(self, position: int) -> None:  # noqa: ARG002
+    def missed(self, position: int) -> None:  # noqa: ARG002  a Watcher's signature
         """A change may have been missed: it cannot be mended, only read again."""
         self.missed_some = True
 

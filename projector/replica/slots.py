@@ -85,7 +85,7 @@ class ReplicatedSlots:
             _shown(open_json(row.slot), suspect=row.suspect) for row in rows if row.slot is not None
         ]
         suspect = any(row.suspect for row in rows)
-        return msgspec.structs.replace(found, value=slots, suspect=suspect)  # type: ignore[arg-type]
+        return msgspec.structs.replace(found, value=slots, suspect=suspect)  # type: ignore[arg-type]  # another type of value
 
     async def _look(self, slot_ids: Sequence[UUID]) -> Mapping[UUID, Found[SlotView | None]]:
         found = (await self._read(slot_ids)).found

@@ -24,7 +24,7 @@ def fetch(url: str, *, key: str | None = None) -> bytes:
     if key:
         request.add_header("Authorization", f"Bearer {key}")
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310 the scheme was looked at
             told: bytes = answer.read(SIZE_MAX)
             return told
     except urllib.error.HTTPError as error:

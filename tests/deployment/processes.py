@@ -125,7 +125,7 @@ class Processes:
             return self._database_url
         if variable.endswith("_PORT"):
             return str(self._port(name, value))
-        return value.replace("nats:4222", self._nats_address).replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        return value.replace("nats:4222", self._nats_address).replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - replaced, not bound
 
     def _here(self, name: str, text: str) -> str:
         return re.sub(

@@ -116,7 +116,7 @@ def test_twice_as_many_units_are_wanted_as_there_are_and_the_same_by_everybody()
     for slot, units in wanted:
         of_slot[slot] += units
     assert of_slot == dict.fromkeys(range(48), 16)
-    assert wanted == wanted_of(group, Random(7))  # noqa: S311
+    assert wanted == wanted_of(group, Random(7))  # noqa: S311 -- seeded on purpose
     first_group = {slot for slot, _ in wanted[: len(wanted) // 4]}
     assert first_group <= set(range(16)), "one group after the other"
 

@@ -153,7 +153,7 @@ def taken(arrivals, until_s):
 
 def test_arrivals_are_as_many_as_their_rate_says_and_the_same_for_the_same_seed():
     assert len(taken(constant(50), 2)) == 99
-    assert taken(poisson(100, random.Random(3)), 5) == taken(poisson(100, random.Random(3)), 5)  # noqa: S311
+    assert taken(poisson(100, random.Random(3)), 5) == taken(poisson(100, random.Random(3)), 5)  # noqa: S311 -- seeded
     growing = taken(ramp(0, 100, over_s=10), 10)
     assert len(growing) == pytest.approx(500, abs=1)
     assert len([m for m in growing if m < 5]) == pytest.approx(125, abs=1)
@@ -161,7 +161,7 @@ def test_arrivals_are_as_many_as_their_rate_says_and_the_same_for_the_same_seed(
     assert len([m for m in taken(ramp(10, 100, over_s=1), 3) if m >= 1]) == pytest.approx(
         200, abs=1
     )
-    crowd = taken(burst(20, every_s=1, within_s=0.1, rng=random.Random(1)), 2.5)  # noqa: S311
+    crowd = taken(burst(20, every_s=1, within_s=0.1, rng=random.Random(1)), 2.5)  # noqa: S311 -- seeded
     assert len(crowd) == 60
     assert all(moment % 1 < 0.1 for moment in crowd)
     assert crowd == sorted(crowd)

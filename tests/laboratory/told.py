@@ -121,7 +121,7 @@ class Log:
         )
         return self._slots[slot_id]
 
-    def _event(self, kind, key, booking, slots, lines=None, before=None) -> None:  # noqa: PLR0917
+    def _event(self, kind, key, booking, slots, lines=None, before=None) -> None:  # noqa: PLR0917 -- the parts of one event
         state, version, _ = self._bookings.get(booking, (None, None, None))
         position = len(self.events) + 1
         self.events.append(

@@ -76,7 +76,7 @@ def test_a_million_slots_fit_and_are_let_go_of_without_a_pause():
     replica = replica_of(1_000_000)
     gc.collect()
     per_slot = (memory_kb(os.getpid()) - before) * 1024 / 1_000_000
-    print(f"\n{per_slot:.0f} bytes for each of 1,000,000 slots")  # noqa: T201
+    print(f"\n{per_slot:.0f} bytes for each of 1,000,000 slots")  # noqa: T201  the figure is what this test is for
     assert per_slot < BYTES_PER_SLOT_MAX
     replica.drop()
     assert len(replica) == 0
@@ -146,7 +146,7 @@ async def test_ten_thousand_idle_streams_on_one_node(
                 because="every stream is told as_of again and again",
             )
             per_stream = (memory_kb(node.pid) - before_kb) / STREAMS
-            print(f"\n{per_stream:.1f} kB for each of {STREAMS:,} streams")  # noqa: T201
+            print(f"\n{per_stream:.1f} kB for each of {STREAMS:,} streams")  # noqa: T201  the figure is what this test is for
             await log.hold(slot_id)
             await stream.copy()
             await eventually(

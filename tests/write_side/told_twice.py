@@ -205,7 +205,7 @@ class Story:
             slot = model.slots[row["slot_id"]]
             shown = {**slot.shown(), "starts_at": slot.starts_at, "ends_at": slot.ends_at}
             del shown["remaining"]
-            row = {name: str(v) if isinstance(v, UUID) else v for name, v in row.items()}  # noqa: PLW2901
+            row = {name: str(v) if isinstance(v, UUID) else v for name, v in row.items()}  # noqa: PLW2901 - the same row, in the model's words
             assert row == shown
             assert slot.remaining >= 0
         bookings = {row["booking_id"]: dict(row) for row in self.fetch(BOOKINGS, self.bookings)}
