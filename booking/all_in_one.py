@@ -51,7 +51,11 @@ _log = structlog.get_logger("up")
 async def run(
     servers: Servers, environ: Mapping[str, str], *, parts: Sequence[str], stop: asyncio.Event
 ) -> None:
-    """Serve `parts` until `stop` is set; `environ` names the servers."""
+    """Serve `parts` until `stop` is set; `environ` names the servers.
+
+    Raises:
+        RuntimeError: the HTTP server ended by itself.
+    """
     settings = load_settings(environ)
     query_settings = projector.app.settings_from(environ)
     listener = bind(settings.host, settings.port, environment=settings.environment)
@@ -134,7 +138,8 @@ async def migrate_both_sides(
     a database that was started here. Somebody else's keeps it, and an oversell there is a fault that
     names the constraint.
 
-    Raises Misconfigured when the database cannot be reached or the login may not.
+    Raises:
+        Misconfigured: the database cannot be reached, or the login may not.
     """
     settings = load_settings(environ, needs=("migration_database_url",))
     url, variable = settings.migration_database_url, "BOOKING_MIGRATION_DATABASE_URL"

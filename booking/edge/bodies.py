@@ -31,7 +31,11 @@ class BodyReader:
     """Reads bodies of one type."""
 
     def __init__(self, kind: Any) -> None:
-        """Takes the type as the route annotates it."""
+        """Takes the type as the route annotates it.
+
+        Raises:
+            TypeError: it would let unknown members pass.
+        """
         self._decoder = msgspec.json.Decoder(kind)
         structs, self._holds_moments = _inside(msgspec.inspect.type_info(kind))
         if lax := [struct.__name__ for struct in structs if not _is_strict(struct)]:

@@ -20,7 +20,8 @@ SYSTEM_POSTGRES = Path("/usr/lib/postgresql")
 def find_postgres() -> Path:
     """Return the directory that holds `postgres` and `initdb`.
 
-    Raises Misconfigured when there is none of version 18 or newer.
+    Raises:
+        Misconfigured: there is none of version 18 or newer.
     """
     chosen = os.environ.get("BOOKING_PG_BIN")
     if chosen:
@@ -45,7 +46,11 @@ def find_postgres() -> Path:
 
 
 def find_nats_server() -> Path:
-    """Return the program `nats-server`: this environment's, else the first one on PATH."""
+    """Return the program `nats-server`: this environment's, else the first one on PATH.
+
+    Raises:
+        Misconfigured: there is none.
+    """
     here = Path(sysconfig.get_path("scripts")) / "nats-server"
     if here.is_file():
         return here

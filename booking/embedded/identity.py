@@ -32,7 +32,8 @@ class Identity:
 async def find_identity(programs: Path, scratch: Path) -> Identity:
     """Climb the ladder; `scratch` is where a copy of the programs would be put.
 
-    Raises Misconfigured when this machine allows none of the rungs.
+    Raises:
+        Misconfigured: this machine allows none of the rungs.
     """
     if os.geteuid() != 0:
         return Identity(leash=KEEP_IDENTITY, programs=programs)

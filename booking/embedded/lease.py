@@ -30,8 +30,9 @@ class Lease:
     async def __aenter__(self) -> Self:
         """Take the directory.
 
-        Raises Misconfigured when another process has it, or when what a killed one had started is
-        still there after `PREDECESSOR_DEADLINE_S`.
+        Raises:
+            Misconfigured: another process has it, or what a killed one had started is still there
+                after `PREDECESSOR_DEADLINE_S`.
         """
         self._alone = _open(self.data_dir / "up.lock")
         if not _locked(self._alone):

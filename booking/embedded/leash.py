@@ -14,7 +14,11 @@ PR_SET_PDEATHSIG = 1
 
 
 def be_shown_as(uid: int) -> None:
-    """Enter a user namespace in which root is shown as `uid`; files stay root's."""
+    """Enter a user namespace in which root is shown as `uid`; files stay root's.
+
+    Raises:
+        OSError: this machine allows no user namespaces.
+    """
     outer_uid, outer_gid = os.geteuid(), os.getegid()
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(CLONE_NEWUSER) != 0:

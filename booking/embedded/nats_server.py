@@ -75,7 +75,8 @@ class NatsServer:
     async def start(self) -> None:
         """Start the server, on the ports it had before if it had any.
 
-        Raises Misconfigured with the server's own last word when it does not come up.
+        Raises:
+            Misconfigured: it does not come up; with the server's own last word.
         """
         program = find_nats_server()
         self.store_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

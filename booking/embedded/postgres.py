@@ -91,7 +91,8 @@ class Postgres:
     async def start(self) -> None:
         """Start the server, making its data directory first if there is none.
 
-        Raises Misconfigured with the server's own last word when it does not come up.
+        Raises:
+            Misconfigured: it does not come up; with the server's own last word.
         """
         self.programs = find_postgres()
         if self._identity is None:

@@ -23,7 +23,8 @@ class Servers:
     def __init__(self, data_dir: Path, environ: Mapping[str, str]) -> None:
         """Decide what to embed: each server whose URL is not in `environ`.
 
-        Raises Misconfigured when only half of a server's settings are there.
+        Raises:
+            Misconfigured: only half of a server's settings are there.
         """
         self.data_dir = data_dir
         self.urls: dict[str, str] = {}

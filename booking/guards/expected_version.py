@@ -36,7 +36,11 @@ async def take(connection: asyncpg.Connection, commands: Sequence[Command]) -> l
 
 
 async def grant(connection: asyncpg.Connection, move: Move) -> asyncpg.Record | Short:
-    """Judge the slot as it was read, and write it if it still is so."""
+    """Judge the slot as it was read, and write it if it still is so.
+
+    Raises:
+        TransactionConflict: somebody else has written it since.
+    """
     slot = await connection.fetchrow(READ, move.slot_id)
     if slot is None:
         raise AssertionError("A slot vanished inside a transaction.")

@@ -42,8 +42,10 @@ async def open_loop(
 ) -> Offered:
     """Starts `visit(number, intended_ns)` at each arrival until `seconds` have passed or `until()`; then lets all finish.
 
-    Cancelled, it cancels the visits still under way. A visit that raises ends the loop with that exception: an experiment does not go on
-    without some of its people.
+    Cancelled, it cancels the visits still under way.
+
+    Raises:
+        Exception: a visit raised it. That ends the loop: an experiment does not go on without some of its people.
     """
     offered = Offered()
     under_way: set[asyncio.Task[None]] = set()

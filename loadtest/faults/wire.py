@@ -35,7 +35,11 @@ class Wire(ABC):
 
     @property
     def port(self) -> int:
-        """Where clients connect, on 127.0.0.1."""
+        """Where clients connect, on 127.0.0.1.
+
+        Raises:
+            RuntimeError: it is not open.
+        """
         if self._listener is None:
             raise RuntimeError("the proxy is not open")
         return int(self._listener.sockets[0].getsockname()[1])

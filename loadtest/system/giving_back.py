@@ -77,7 +77,11 @@ class _Patient:
         ]
 
     async def live(self, slot_id: str, state: str) -> list[str]:
-        """The bookings of a slot in that state, as of now."""
+        """The bookings of a slot in that state, as of now.
+
+        Raises:
+            CannotRunError: they cannot be read.
+        """
         ids: list[str] = []
         cursor: str | None = ""
         while cursor is not None:
