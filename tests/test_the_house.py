@@ -79,6 +79,20 @@ def test_nothing_is_left_to_be_done_later():
     assert not found
 
 
+def test_each_exception_from_a_rule_has_its_reason_on_the_line():
+    exception = re.compile(r"# (?:ruff: )?noqa: [A-Z0-9, ]+|# type: ignore\[[a-z, -]+\]")
+    being_edited = {"open_snapshot.py", "test_reads_keep_their_promises.py"}  # theirs come next
+    silent = [
+        f"{f.relative_to(HOUSE)}:{number}"
+        for room in (*ROOMS, "tests", "docs")
+        for f in sorted((HOUSE / room).rglob("*.py"))
+        if f.name not in being_edited
+        for number, line in enumerate(f.read_text().splitlines(), 1)
+        if exception.search(line) and not re.search("[a-z]{2}", exception.split(line)[-1])
+    ]
+    assert silent == [], f"say after the code why it is right here: {silent}"
+
+
 def test_no_test_waits_a_fixed_time():
     """Waiting goes through `eventually`, which polls with a deadline."""
     found = [
