@@ -143,7 +143,9 @@ BEGIN
             WHEN past[c.places[k]] IS NULL THEN '{}'
             ELSE booking.oldest(past[c.places[k]], claimed || expired || c.booking_id, short_by) END;
         IF more = '{}' THEN
-            IF NOT of_limit AND c.state IS NULL THEN  -- its own hold is no help to itself alone
+            -- None left for anybody; unless it is its own hold, which is no help to itself alone, or
+            -- those it takes for a slot before: if it is refused, the next may have them.
+            IF NOT of_limit AND c.state IS NULL AND expired = '{}' THEN
                 barren := c.places[k];
             END IF;
             IF NOT s.awaited THEN

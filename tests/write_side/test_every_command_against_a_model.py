@@ -304,6 +304,17 @@ def test_a_hold_that_another_command_failed_to_change_gives_way(story):
     assert story.model.bookings[story.bookings[2]].state == "confirmed"
 
 
+@pytest.mark.parametrize(("first", "second"), [(0, 1), (1, 0)])
+def test_a_hold_that_is_not_enough_for_one_command_still_serves_the_next(story, first, second):
+    story.run_orders([order(story, "PlaceHold", 0, {first: 1, second: 1})])
+    story.grow_old(story.bookings[0])
+    story.run_orders([order(story, "BookNow", 1, {first: 1, second: 1})])
+    too_much = order(story, "BookNow", 2, {first: 1, second: 2})
+    story.run_orders([too_much, order(story, "BookNow", 3, {second: 1})])
+    assert story.bookings[2] not in story.model.bookings
+    assert story.model.bookings[story.bookings[3]].state == "confirmed"
+
+
 def test_no_more_holds_expire_than_those_who_wait_need(story):
     for number in range(2):
         story.run_orders([order(story, "PlaceHold", number, {0: 1})])
