@@ -2,19 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from math import inf
 
 from loadtest.bench.product import Product
 from loadtest.driver import Client
 from loadtest.system.inventory import timing_ms
+from loadtest.workloads.meanwhile import meanwhile
 
 LOOK_EVERY_S = 0.02
+LOOKS_PER_S_MIN = 10
+"""A look waits for its answer, and on busy cores for its turn; with fewer, an old answer may lie between two."""
 
 
 @contextlib.asynccontextmanager
 async def watched_age(product: Product, slot_id: str) -> AsyncIterator[list[float]]:
-    """Yields a list that grows by one age in milliseconds per look, as the answers say it; a look without one counts as endless."""
+    """Yields a list that grows by one age in milliseconds per look, as the answers say it; a look without one counts as endless.
+
+    What keeps the reader from looking is raised when the block ends.
+    """
     ages_ms: list[float] = []
 
     async def look() -> None:
@@ -25,9 +31,12 @@ async def watched_age(product: Product, slot_id: str) -> AsyncIterator[list[floa
                 ages_ms.append(inf if told is None else told)
                 await asyncio.sleep(LOOK_EVERY_S)
 
-    looking = asyncio.create_task(look(), name="age")
-    try:
+    async with meanwhile(look()):
         yield ages_ms
-    finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+
+
+def too_few_looks(ages_ms: Sequence[float], *, seconds: float) -> list[str]:
+    """Why ages that were looked at for so long are not to be believed: a sentence, none when they are."""
+    if len(ages_ms) >= seconds * LOOKS_PER_S_MIN:
+        return []
+    return [f"In {seconds:.1f} s somebody looked {len(ages_ms)} times only, so ages say little."]

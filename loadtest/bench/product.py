@@ -33,14 +33,10 @@ from loadtest.system.booking_up import (
 )
 
 CAPACITY = 1_000_000
-POLICY = {
-    "hold_seconds": 900,
-    "units_per_booking_max": None,
-    "units_per_customer_max": None,
-    # The largest capacity there is would be sold out within two minutes.
-    "overbooking_units": 1_000_000,
-}
-"""The largest a slot may have; a bench sells some hundred thousand."""
+"""The largest a slot may have."""
+OVERBOOKING = 1_000_000
+"""On top of that: the largest capacity there is would be sold out within two minutes."""
+POLICY = {"hold_seconds": 900, "units_per_booking_max": None, "units_per_customer_max": None}
 SLOTS_PER_REQUEST = 1000
 RATE_PER_S = 1_000_000
 SCOPES = ("inventory:write", "bookings:write", "read", "operate")
@@ -94,15 +90,26 @@ class Product:
         return arm
 
     async def open_slots(
-        self, count: int, *, capacity: int = CAPACITY, resource_id: str | None = None
+        self,
+        count: int,
+        *,
+        capacity: int = CAPACITY,
+        overbooking: int = OVERBOOKING,
+        resource_id: str | None = None,
     ) -> list[str]:
         """Makes a resource with so many nights, one after the other; returns their ids in that order.
+
+        Each sells `capacity` and `overbooking` units together.
 
         Raises:
             CannotRunError: the API refused.
         """
         ids = [str(uuid.uuid4()) for _ in range(count)]
-        hall = {"name": "Hall", "time_zone": "Europe/Amsterdam", "policy": POLICY}
+        hall = {
+            "name": "Hall",
+            "time_zone": "Europe/Amsterdam",
+            "policy": POLICY | {"overbooking_units": overbooking},
+        }
         async with Client(
             self.url, connections_max=1, headers=self.headers, timeout_s=30
         ) as client:

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from loadtest.driver.event_stream import events
 from loadtest.failures import CannotRunError
+from loadtest.workloads.meanwhile import meanwhile
 
 OPEN_DEADLINE_S = 10.0
 
@@ -32,6 +33,7 @@ class Seen:
         self.positions: list[int] = []
         self.moments_s: list[float] = []
         self._moved = asyncio.Event()
+        self._why_ended: Exception | None = None
 
     def moment_s(self, position: int) -> float | None:
         """When it was visible; None while it is not."""
@@ -39,8 +41,14 @@ class Seen:
         return self.moments_s[place] if place < len(self.moments_s) else None
 
     async def reached(self, position: int) -> None:
-        """Returns when it is visible."""
+        """Returns when it is visible.
+
+        Raises:
+            CannotRunError: the stream ended before.
+        """
         while not self.positions or self.positions[-1] < position:
+            if self._why_ended:
+                raise self._why_ended
             self._moved.clear()
             await self._moved.wait()
 
@@ -51,13 +59,18 @@ class Seen:
             self.moments_s.append(time.time())
             self._moved.set()
 
+    def end(self, why: Exception) -> None:
+        """Nothing will be noted any more: who waits is told why."""
+        self._why_ended = why
+        self._moved.set()
+
 
 @contextlib.asynccontextmanager
 async def following(url: str, slot_id: str, headers: list[tuple[str, str]]) -> AsyncIterator[Seen]:
     """Follows one slot; yields when the first snapshot has arrived.
 
     Raises:
-        CannotRunError: there was none.
+        CannotRunError: there was none, or the stream ended before the block did.
     """
     seen = Seen()
 
@@ -66,15 +79,19 @@ async def following(url: str, slot_id: str, headers: list[tuple[str, str]]) -> A
         async for event in events(url, path, headers=headers):
             if event.event != "bye":
                 seen.note(_decode(event.data).position)
+        raise CannotRunError("The live stream ended before the sale did.")
 
-    task = asyncio.create_task(follow(), name="stream")
-    try:
+    async def follow_to_the_end() -> None:
+        try:
+            await follow()
+        except Exception as why:
+            seen.end(why)
+            raise
+
+    async with meanwhile(follow_to_the_end()):
         try:
             async with asyncio.timeout(OPEN_DEADLINE_S):
                 await seen.reached(0)
         except TimeoutError:
             raise CannotRunError("The live stream did not begin.") from None
         yield seen
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

@@ -69,7 +69,11 @@ class Watch:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Waits until the last booking was seen, and counts."""
+        """Waits until the last booking was seen, and counts.
+
+        Raises:
+            CannotRunError: not every booking was seen.
+        """
         self._over.set()
         async with self._stack:
             await self._reading
@@ -78,6 +82,10 @@ class Watch:
             last = await self._position()
             await self._until_seen(last)
             delays_ms = await self._delays_ms(after=self._first, last=last)
+        if len(delays_ms) < last - self._first:
+            raise CannotRunError(
+                f"Of {last - self._first} events only {len(delays_ms)} have a moment at which they were visible."
+            )
         self.figures = {
             P50: percentile(delays_ms, 50),
             P99: percentile(delays_ms, 99),

@@ -6,7 +6,7 @@ second and notes the age of what it is shown. Afterwards the books are counted, 
 
 from msgspec import structs
 
-from loadtest.bench.age import watched_age
+from loadtest.bench.age import too_few_looks, watched_age
 from loadtest.bench.arm import take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.pgbench import yardstick_beside
@@ -76,7 +76,7 @@ async def measure(bench: Bench) -> Measured:
             claim=CLAIM,
             wanted=WANTED,
             turns=turns,
-            broken=broken,
+            broken=[*broken, *too_few_looks(ages_ms, seconds=plan.sustained_s)],
             notes=[
                 f"{sale.answered} bookings answered 201, all of them in slot, bookings, log and read model."
                 if not broken
