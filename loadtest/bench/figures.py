@@ -195,7 +195,7 @@ class Report(Struct, frozen=True, kw_only=True):
     fdatasync_p50_ms: float
     """What a flush costs on this disk."""
     flush_delay_ms: float = 0.0
-    """What every flush of Postgres took longer on purpose."""
+    """What every flush of Postgres took longer on purpose, at least: timers wake late."""
     measured: list[Measured]
     interrupted: bool = False
     """Whether somebody stopped it before the last measurement."""
@@ -207,7 +207,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
     @property
     def flush_ms(self) -> float:
-        """What a flush cost in all."""
+        """What a flush cost in all, at least."""
         return self.fdatasync_p50_ms + self.flush_delay_ms
 
     @property

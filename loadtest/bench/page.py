@@ -36,8 +36,8 @@ def section(report: Report) -> str:
     }
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in about.items())
     return f"""<section><h2>Promised and measured</h2>{_promises(report)}{_objections(report)}
-<p class="soft">A figure is the median of its turns, with the lowest and the highest beside it; a ratio that of two medians, with the range of neighbouring turns. All arms of a
-measurement took turns on the same two or more systems, with fsync and synchronous_commit on. CPU is per answer; the generator shares the cores with what it measures.</p></section>
+<p class="soft">A figure is the median of its turns, with the lowest and the highest beside it; a ratio that of two medians, with the range of neighbouring turns, or of the extremes
+where one arm took more turns. All systems of a measurement ran from before its first turn to after its last, Postgres with fsync and synchronous_commit on. CPU is per answer; the generator shares the cores with what it measures.</p></section>
 {"".join(_measured(one) for one in report.measured)}
 <section><h2>This run</h2><dl>{listed}</dl></section>"""
 

@@ -25,7 +25,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     flat_slots: int = 1_000_000
     flat_events: int = 5_000_000
     flush_delay_us: int = 0
-    """What every flush takes longer on purpose, in all systems and for the yardstick alike."""
+    """What every flush takes longer on purpose, at least, in all systems and for the yardstick alike."""
 
 
 class Bench(Struct, frozen=True, kw_only=True):

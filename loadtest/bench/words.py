@@ -113,7 +113,7 @@ def flushes(report: Report) -> str:
     """What a flush cost, and what that says about the ratios."""
     told = f"fdatasync p50 {report.fdatasync_p50_ms:.3f} ms"
     if report.flush_delay_ms:
-        told += f", and every flush of Postgres {report.flush_delay_ms:.3f} ms later ON PURPOSE, in all arms"
+        told += f", and every flush of Postgres at least {report.flush_delay_ms:.3f} ms later ON PURPOSE, in all arms"
     return f"{told}, {_comparable(report)}"
 
 
