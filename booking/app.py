@@ -36,9 +36,10 @@ from booking.wake import Wake
 
 ROLE = "booking_writer"
 SPARE_CONNECTIONS = 1
-"""Beside one per batch in flight: for the moment after a connection was lost."""
+"""Beside one per batch in flight: for the moment after a connection was lost. The clock and the question
+whether the database is there take it for a millisecond: without the clock's word nothing is decided."""
 OTHER_CONNECTIONS_MAX = 4
-"""Inventory commands, `/v1/commands`, API keys, clock and health, never in the way of batches."""
+"""Inventory commands, `/v1/commands` and API keys, never in the way of batches."""
 DRAIN_DEADLINE_S = 5.0
 FORGET_INTERVAL_S = 3600.0
 """Records of commands are kept for 24 h at least, so they may be kept an hour longer."""
@@ -68,7 +69,7 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
             await refuse_unsafe(connection, environment=settings.environment, role=ROLE)
         secret = await records.token_secret(others)
         tokens = TokenCodec(secret)
-        clock = await stack.enter_async_context(DatabaseClock(others))
+        clock = await stack.enter_async_context(DatabaseClock(deciding))
         browsers = Tickets(secret, now_at_least=clock.now_at_least, now_at_most=clock.now_at_most)
         key_table = await stack.enter_async_context(KeyTable(lambda: keys.load(others)))
         wake = await stack.enter_async_context(Wake(settings.nats_url))
@@ -98,7 +99,7 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
         )
 
         async def missing() -> list[str]:
-            lacking = [] if await records.is_there(others) else ["log-head"]
+            lacking = [] if await records.is_there(deciding) else ["log-head"]
             if settings.environment == "production" and not key_table.live:
                 lacking.append("api-keys")
             return lacking

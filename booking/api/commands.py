@@ -15,7 +15,6 @@ from booking.edge.answers import Answer
 from booking.edge.database import CONNECTION_LOST
 from booking.edge.problems import Problem
 from booking.edge.requests import StrictRequest
-from booking.faults import DatabaseUnavailable
 from booking.guards.records import Recalled
 
 Recall = Callable[[str, str], Awaitable[Recalled | None]]
@@ -39,7 +38,12 @@ def routes(desk: Desk, recall: Recall) -> list[HTTPRouteHandler]:
         try:
             found = await recall(request.caller.id, key)
         except (*NOTHING_HAPPENED, *CONNECTION_LOST):
-            raise desk.undecided(DatabaseUnavailable("did-not-happen")) from None
+            # Whoever asks has lost an answer: not to know is no reason to book again.
+            raise Problem(
+                "database-unavailable",
+                "The record cannot be read now, so nothing is known of the command.",
+                members={"outcome": "may-have-happened"},
+            ) from None
         if found is None:
             raise Problem(
                 "command-not-found", f"No command of this caller was accepted under {key}."

@@ -12,6 +12,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
 from booking.edge.answers import Answer
 from booking.edge.failures import Misconfigured
+from booking.edge.one_write import AT_ONCE
 
 PREFLIGHT_GOOD_FOR_S = 600
 
@@ -71,4 +72,8 @@ class Cors:
                 ]
             await send(message)
 
-        await self._app(scope, receive, send_with_leave)
+        # An answer that is written at once would leave without them.
+        piecewise = {
+            name: use for name, use in (scope["extensions"] or {}).items() if name != AT_ONCE
+        }
+        await self._app({**scope, "extensions": piecewise}, receive, send_with_leave)

@@ -107,6 +107,11 @@ def _refusal(error: Exception, *, role: str, variable: str) -> str:
             what = "does not exist on its server: create it, or name another"
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
             what = "refuses the login: check user and password"
+        case ValueError() if not isinstance(error, asyncpg.InterfaceError):
+            # Its text quotes what should have been a port: a piece of the password, as a rule.
+            what = (
+                "has no URL that can be read: write / as %2F, @ as %40 and # as %23 in its password"
+            )
         case TimeoutError():
             what = f"did not answer within {CONNECT_TIMEOUT_S:.0f} s: is it running there?"
         case OSError():
@@ -181,9 +186,9 @@ class DatabaseClock:
 
     async def read_once(self) -> datetime:
         """Reads the database's clock once and returns what it said."""
-        before_s = time.monotonic()
-        async with asyncio.timeout(CONNECT_TIMEOUT_S):
-            database_time: datetime = await self._pool.fetchval(READ_CLOCK)
+        async with asyncio.timeout(CONNECT_TIMEOUT_S), self._pool.acquire() as connection:
+            before_s = time.monotonic()  # waiting for a connection says nothing of the clock
+            database_time: datetime = await connection.fetchval(READ_CLOCK)
         self._reading = _Reading(database_time, before_s, time.monotonic())
         return database_time
 

@@ -4,6 +4,7 @@ A command that was answered is found at once. Together with the 5 s deadline and
 time-out, "not found" 10 s after the last attempt is final.
 """
 
+import asyncio
 from datetime import datetime
 from uuid import UUID
 
@@ -22,6 +23,8 @@ WHERE (caller, command_id) IN (
     ORDER BY kept_since
     LIMIT $2)
 """
+RECALL_DEADLINE_S = 5.0
+"""As long as a command may wait, its place in the line for a connection included."""
 KEPT_HOURS = 24
 FORGOTTEN_AT_ONCE_MAX = 1000
 """Small enough for a transaction of milliseconds."""
@@ -47,9 +50,10 @@ async def recall(pool: asyncpg.Pool, caller: str, command_id: str) -> Recalled |
 
     Raises:
         asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError: the database cannot
-            be asked now.
+            be asked now, or has not answered within `RECALL_DEADLINE_S`.
     """
-    row = await pool.fetchrow(RECALL, caller, command_id)
+    async with asyncio.timeout(RECALL_DEADLINE_S):
+        row = await pool.fetchrow(RECALL, caller, command_id)
     return None if row is None else Recalled(*row)
 
 

@@ -1,7 +1,9 @@
 """Connections: under their role, with deadlines; a clock that claims no more than it knows."""
 
 import asyncio
+import time
 from datetime import timedelta
+from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -86,6 +88,32 @@ async def test_the_clock_brackets_the_time_of_the_database(database_url):
             assert least <= told <= clock.now_at_most()
         assert clock.now_at_most() - clock.now_at_least() < timedelta(seconds=1)
         assert clock.reading_age_s < 5
+
+
+async def test_waiting_for_a_connection_does_not_make_the_clock_vague(database_url, monkeypatch):
+    async with await pool_of(database_url) as pool:
+        clock = DatabaseClock(pool)
+        held = [await pool.acquire(), await pool.acquire()]
+        reading = asyncio.create_task(clock.read_once())
+        await asyncio.sleep(0)  # one round of the loop, in which the reading begins to wait
+        passed_s = time.monotonic() + 100
+        monkeypatch.setattr(
+            "booking.edge.database.time", SimpleNamespace(monotonic=lambda: passed_s)
+        )
+        for connection in held:
+            await pool.release(connection)
+        await reading
+        assert clock.now_at_most() == clock.now_at_least()
+
+
+@pytest.mark.parametrize("password", ["s3cret/part", "s3cret#part", "more@home:s3cret"])
+async def test_a_password_that_breaks_the_url_is_not_told(password):
+    with pytest.raises(Misconfigured) as refused:
+        await pool_of(
+            f"postgresql://booking:{password}@127.0.0.1:1/booking", variable="BOOKING_DATABASE_URL"
+        )
+    assert "s3c" not in str(refused.value)
+    assert "home" not in str(refused.value)
 
 
 async def test_a_clock_nobody_could_read_says_so_instead_of_guessing(database_url, monkeypatch):

@@ -158,6 +158,16 @@ async def test_pages_from_named_origins_may_read_the_answers_and_no_others():
         assert "access-control-allow-origin" not in stranger.headers
 
 
+@pytest.mark.parametrize(("name", "status"), [("a", 201), ("refused", 409), ("defect", 500)])
+async def test_a_page_from_a_named_origin_may_read_what_became_of_its_command(name, status):
+    shop = {"origin": "https://shop.example"}
+    async with tiny_server(allowed_origins=["https://shop.example"]) as client:
+        answer = await client.post("/v1/things", json={"name": name}, headers=shop)
+    assert answer.status_code == status
+    assert answer.headers["access-control-allow-origin"] == shop["origin"]
+    assert "Location" in answer.headers["access-control-expose-headers"]
+
+
 @pytest.mark.parametrize(
     "wrong", ["shop.example", "https://shop.example/cart", "https:shop.example", "https://"]
 )

@@ -137,6 +137,7 @@ async def test_while_postgres_is_away_every_command_is_answered_and_afterwards_n
             lookup = await http.get(f"/v1/commands/{next(iter(buyers.told))}")
             assert lookup.status_code == 503, lookup.text
             assert lookup.json()["type"] == "/problems/database-unavailable"
+            assert lookup.json()["outcome"] == "may-have-happened"  # it was: nobody can know now
             ready = await http.get("/health/ready")
             assert ready.status_code == 503
             assert (await http.get("/health/live")).status_code == 200

@@ -1,5 +1,6 @@
 """Idempotency: whoever asks twice under one key is served once."""
 
+import asyncio
 from uuid import UUID, uuid4
 
 import pytest
@@ -245,3 +246,24 @@ def test_a_key_that_is_not_found_ten_seconds_after_the_attempt_never_will_be():
     """The deciding call refuses past the deadline, and no call outlives its time-out."""
     assert DEADLINE_S + STATEMENT_TIMEOUT_MS / 1000 < 10
     assert STATEMENT_TIMEOUT_MS / 1000 < CALL_TIMEOUT_S
+
+
+async def test_a_record_that_cannot_be_read_is_no_word_that_nothing_happened(shop):
+    slot = await shop.slot(1)
+    await shop.take(slot, key="k-1")
+    async with shop.database.transaction():
+        await shop.database.execute("LOCK TABLE booking.command_record")
+        asked = await shop.http.get("/v1/commands/k-1")
+    assert (asked.status_code, asked.json()["outcome"]) == (503, "may-have-happened")
+    assert "nothing is known" in asked.json()["detail"]
+    assert (await shop.http.get("/v1/commands/k-1")).status_code == 200
+
+
+async def test_nobody_waits_for_ever_for_a_connection_to_read_a_record(shop, monkeypatch):
+    monkeypatch.setattr(records, "RECALL_DEADLINE_S", 0.3)
+    async with shop.database.transaction():
+        await shop.database.execute("LOCK TABLE booking.command_record")
+        asked = await asyncio.gather(*[shop.http.get("/v1/commands/k-1") for _ in range(20)])
+    assert {(answer.status_code, answer.json()["outcome"]) for answer in asked} == {
+        (503, "may-have-happened")
+    }
