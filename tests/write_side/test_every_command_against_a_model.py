@@ -143,6 +143,34 @@ class EveryCommand(RuleBasedStateMachine, Story):
             if booking is not None and booking.state == "held":
                 self.grow_old(booking.booking_id)
 
+    @rule(
+        lines=st.lists(st.dictionaries(st.integers(0, 2), st.integers(1, 2), min_size=1), max_size=4),
+        slots=st.permutations(range(5)),
+    )
+    def all_that_is_left_is_a_hold_past_its_time(self, lines, slots):
+        """Several customers want some of three slots that are sold out but for one old hold."""
+        wanted = [dict.fromkeys(range(3), 1), *lines]
+        new = [booking for booking in self.bookings if booking not in self.model.bookings]
+        orders = [
+            Order(
+                "PlaceHold" if booking == new[0] else "BookNow",
+                self.key(),
+                booking=booking,
+                customer=self.customers[0],
+                lines=tuple(sorted((self.slots[slots[n]], units) for n, units in few.items())),
+            )
+            for booking, few in zip(new, wanted, strict=False)
+        ]
+        self.run_orders(orders[:1])
+        if not new or new[0] not in self.model.bookings:
+            return
+        self.grow_old(new[0])
+        for slot in map(self.model.slots.get, self.model.bookings[new[0]].lines):
+            capacity = max(0, slot.held + slot.confirmed - slot.overbooking)
+            resize = Order("ResizeSlot", self.key(), slot=slot.slot_id, capacity=capacity)
+            self.run_orders([resize])
+        self.run_orders(orders[1:])
+
     # How it is asked
 
     def meant(self, wish):
