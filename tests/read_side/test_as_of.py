@@ -36,6 +36,7 @@ async def business_under_watch(log, owner, *, bookings: int) -> tuple[set, list]
         return await owner.fetchval("SELECT position FROM read_model.checkpoint") == log.position
 
     await eventually(caught_up, within_s=8)
+    assert not watching.done(), "it was watched to the end"
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     lies = [
