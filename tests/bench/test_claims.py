@@ -8,6 +8,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+import rich_click as click
+
+from loadtest.bench.menu import MEASUREMENTS
+from loadtest.cli import cli as loadtest
+from loadtest.scenarios import SCENARIOS
 
 HOUSE = Path(__file__).parents[2]
 _spec = importlib.util.spec_from_file_location("claims", HOUSE / "docs/claims.py")
@@ -27,14 +32,51 @@ def test_a_claim_says_when_and_where_it_was_last_measured(row):
     assert re.search(r"\d", row.figure), "a figure has a number in it"
 
 
+def what_is_missing_for(command: str) -> set[str]:
+    """What the command of a claim names and nobody has: programs, verbs, options, files, names."""
+    program, *arguments = shlex.split(command)
+    if program in {"pytest", "python"}:
+        files = {
+            word.partition("::")[0] for word in arguments if word.endswith(".py") or "::" in word
+        }
+        return {file for file in files if not (HOUSE / file).is_file()} if files else {"a file"}
+    if program != "loadtest":
+        return {program}
+    verb, *words = arguments
+    if verb not in loadtest.commands:
+        return {verb}
+    try:
+        asked = loadtest.commands[verb].make_context(verb, words).params
+    except click.UsageError as mistake:
+        return {mistake.message}
+    scenarios = {"all", *SCENARIOS, *(str(each.number) for each in SCENARIOS.values())}
+    return set(asked.get("names", ())) - set(MEASUREMENTS) | (
+        set(asked.get("scenarios", ())) - scenarios
+    )
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: str(row.number))
 def test_the_one_command_of_a_claim_exists(row):
-    program, *arguments = shlex.split(row.command)
-    assert program in {"pytest", "loadtest", "booking", "python", "make"}
-    files = [word.partition("::")[0] for word in arguments if word.endswith(".py") or "::" in word]
-    missing = [file for file in files if not (HOUSE / file).is_file()]
-    assert not missing
-    assert files or program in {"loadtest", "booking", "make"}
+    assert what_is_missing_for(row.command) == set()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pytest tests/bench/test_nothing.py",
+        "pytest -m long",
+        "measure everything",
+        "loadtest benhc",
+        "loadtest bench cold_slot",
+        "loadtest bench hot_slot cold_slot",
+        "loadtest bench --fast",
+        "loadtest run undersell",
+        "loadtest run",
+        "loadtest soak --minutes ten",
+    ],
+)
+def test_a_command_that_does_not_exist_would_be_found(command):
+    assert what_is_missing_for(command)
 
 
 def test_claims_are_numbered_in_order():
