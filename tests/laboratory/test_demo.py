@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -74,10 +73,9 @@ async def test_an_interrupted_demo_stops_what_it_started_and_keeps_what_it_measu
     async for line in run.stdout:
         if b"S = 200 ms: sale" in line:
             break
-    interrupted_s = time.monotonic()
     run.send_signal(signal.SIGINT)
-    said = (await run.communicate())[0].decode()
-    assert time.monotonic() - interrupted_s < 12
+    async with asyncio.timeout(60):
+        said = (await run.communicate())[0].decode()
     assert run.returncode == 130
     assert "INTERRUPTED" in said
     findings = store.read(tmp_path / "out")

@@ -51,7 +51,6 @@ async def test_a_booking_that_is_not_answered_in_time_may_have_happened(echo):
     async with Client(echo.url, timeout_s=0.1) as client:
         exchange = await client.request("POST", "/slow")
         assert (exchange.outcome, exchange.status) == ("indeterminate", 0)
-        assert exchange.return_ns - exchange.invoke_ns < 1e9
 
 
 @pytest.mark.parametrize("path", ["/hangup", "/torn"])
