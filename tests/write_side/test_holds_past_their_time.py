@@ -140,7 +140,6 @@ async def test_a_late_confirm_of_a_hold_that_was_taken_back_is_told_so(shop):
 
 async def test_a_late_confirm_racing_for_the_units_leaves_exactly_one_owner(shop, database_url):
     async with open_shop(database_url, sweeping=False) as other:
-        seen = set()
         for n in range(12):
             slot = await shop.slot(1)
             hold = await past_its_time(shop, slot)
@@ -148,7 +147,6 @@ async def test_a_late_confirm_racing_for_the_units_leaves_exactly_one_owner(shop
             answers = await all_at_once(orders if n % 2 else orders[::-1])
             confirm, take = answers if n % 2 else answers[::-1]
             assert (confirm.status_code, take.status_code) in {(200, 409), (409, 201)}
-            seen.add(confirm.status_code)
             assert await state(shop, hold) == (
                 "confirmed" if take.status_code == 409 else "expired"
             )
