@@ -3,10 +3,10 @@
 -- and the commit, so a paused process can never hold up the others.
 --
 -- Its steps: lock, look up, judge each command on what the earlier ones left, reclaim, write, record,
--- number. They are separate statements on purpose. Under READ COMMITTED each sees what was committed
--- before it began, and a locked row is read as it was when the lock was got; so what is judged is what
--- is locked. One clever statement that locks and judges at once would judge the picture from before it
--- waited.
+-- number, and look whether the rules are still those it was judged by. They are separate statements on
+-- purpose. Under READ COMMITTED each sees what was committed before it began, and a locked row is read
+-- as it was when the lock was got; so what is judged is what is locked. One clever statement that locks
+-- and judges at once would judge the picture from before it waited.
 --
 -- Lock order, the same for every command of every process: slots by id, bookings by id, a customer's
 -- use of a slot, head of the log. Two batches can therefore wait for each other, never in a circle.
@@ -27,16 +27,23 @@ RETURN ARRAY(
                   WHERE l.booking_id = ANY (targets)))
     ORDER BY s.slot_id FOR NO KEY UPDATE);
 
--- The locked slots with the rules of their resources. A statement of its own, after the locks: whoever
--- brings a limit per customer has locked the slots as well, and may have been waited for.
-CREATE FUNCTION booking.take_stock(locked booking.slot[]) RETURNS booking.stock[]
+-- The rules of the locked slots' resources. A statement of its own, after the locks: whoever brings a
+-- limit per customer has locked the slots as well, and may have been waited for. The rules themselves
+-- are not locked, so that a sale goes on while a policy is being changed: see `refuse_other_rules`.
+CREATE FUNCTION booking.read_rules(locked booking.slot[]) RETURNS booking.resource[]
 LANGUAGE sql STABLE
+RETURN ARRAY(
+    SELECT r FROM booking.resource AS r
+    WHERE r.resource_id = ANY (ARRAY(SELECT DISTINCT resource_id FROM unnest(locked))));
+
+-- The locked slots with those rules.
+CREATE FUNCTION booking.take_stock(locked booking.slot[], rules booking.resource[])
+RETURNS booking.stock[] LANGUAGE sql STABLE
 RETURN ARRAY(
     SELECT ROW(s.slot_id, s.resource_id, s.ends_at, r.hold_seconds, r.units_per_booking_max,
                r.units_per_customer_max, s.version, s.held, s.confirmed, s.version, s.state,
                s.capacity, s.overbooking_units, s.held, s.confirmed, 0, false, 0)::booking.stock
-    FROM unnest(locked) AS s JOIN booking.resource AS r USING (resource_id)
-    WHERE r.resource_id = ANY (ARRAY(SELECT resource_id FROM unnest(locked)))
+    FROM unnest(locked) AS s JOIN unnest(rules) AS r USING (resource_id)
     ORDER BY s.slot_id);
 
 -- The lines that existing bookings have, as the commands about them move them: a reschedule takes
@@ -134,6 +141,21 @@ BEGIN
     END IF;
 END $$;
 
+-- Whoever changes a policy has the log's head before this batch or after it. If before, it is seen here:
+-- nothing has happened, and the batch is run again. So nothing stands in the log that the policy before
+-- it forbids.
+CREATE FUNCTION booking.refuse_other_rules(rules booking.resource[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM unnest(rules) AS judged_by JOIN booking.resource AS r USING (resource_id)
+    WHERE r.resource_id = ANY (ARRAY(SELECT resource_id FROM unnest(rules)))
+      AND r.version <> judged_by.version;
+    IF FOUND THEN
+        RAISE EXCEPTION 'A policy changed while a batch was judged by it.'
+        USING ERRCODE = 'serialization_failure';
+    END IF;
+END $$;
+
 -- One batch, from the first lock to the answers.
 CREATE FUNCTION booking.decide(
     commands booking.command[], lines booking.requested_line[])
@@ -153,6 +175,7 @@ DECLARE
     targets   uuid[] := ARRAY(SELECT booking_id FROM unnest(commands)
                               WHERE kind NOT IN ('PlaceHold', 'BookNow') AND booking_id IS NOT NULL);
     locked    booking.slot[];
+    rules     booking.resource[];
     had       booking.line[] := '{}';
     stock     booking.stock[];       -- the slots, as the commands so far have left them
     past      booking.past_holds[];  -- what could expire for this batch; null: not looked for yet
@@ -173,7 +196,8 @@ DECLARE
 BEGIN
     -- Lock.
     locked := booking.lock_slots(commands, lines, targets);
-    stock := booking.take_stock(locked);
+    rules := booking.read_rules(locked);
+    stock := booking.take_stock(locked, rules);
     IF targets <> '{}' THEN
         PERFORM FROM booking.booking WHERE booking_id = ANY (targets)
         ORDER BY booking_id FOR NO KEY UPDATE;
@@ -309,4 +333,5 @@ BEGIN
                coalesce(a.as_of, greatest(head.recorded_at, transaction_timestamp()))
         FROM unnest(answers) AS a CROSS JOIN booking.log_head AS head;
     END IF;
+    PERFORM booking.refuse_other_rules(rules);
 END $$;

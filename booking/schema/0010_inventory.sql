@@ -67,7 +67,8 @@ BEGIN
 END $$;
 
 -- New rules for future bookings. Where customers' uses begin or cease to be counted, nobody books while
--- the slots are locked, and whoever locks one afterwards reads the new rule.
+-- the slots are locked, and whoever locks one afterwards reads the new rule. Else nobody waits: a batch
+-- that was judged by the old rules and comes after this in the log is run again (0009).
 CREATE FUNCTION booking.set_policy(
     command booking.command, resource_id uuid, hold_seconds integer,
     units_per_booking_max integer, units_per_customer_max integer, overbooking_units integer)

@@ -184,6 +184,37 @@ async def test_who_waited_while_a_limit_came_is_judged_by_it(shop):
     assert await units_of(shop, ADA, slot) == 3
 
 
+@pytest.mark.parametrize(("before", "after"), [(4, 1), (1, 4)])
+async def test_what_is_decided_while_a_policy_changes_is_judged_by_the_policy_before_it_in_the_log(
+    shop, before, after
+):
+    resource = await shop.resource(units_per_booking_max=before)
+    (slot,) = await shop.slots(1, capacity=10, resource=resource)
+    booking = await shop.booked(slot)
+    policy = {
+        "hold_seconds": 900,
+        "units_per_booking_max": after,
+        "units_per_customer_max": None,
+        "overbooking_units": 0,
+    }
+    async with shop.database.transaction():
+        await shop.database.execute(
+            "SELECT FROM booking.booking WHERE booking_id = $1 FOR NO KEY UPDATE", UUID(booking)
+        )
+        moving = asyncio.create_task(move(shop, booking, {slot: 2}))
+        # The slot is locked and its rules are read; the booking's row is waited for.
+        await eventually(lambda: waiting(shop, "booking.decide"))
+        path = f"/v1/resources/{resource}/policy"
+        assert (await shop.post(path, policy, if_match='"1"')).status_code == 200
+    moved = await moving
+    assert (moved.status_code, moved.json().get("lines")) == (
+        (200, [{"slot_id": slot, "units": 2, "remaining": 8, "version": 3}])
+        if after > 1
+        else (409, [{"slot_id": slot, "requested": 2, "limit": 1}])
+    )
+    await shop.assert_books_agree()
+
+
 async def test_a_limit_that_comes_during_a_sale_counts_what_was_done_meanwhile(shop):
     resource = await shop.resource()
     first, one, two = sorted(await shop.slots(3, capacity=50, resource=resource))
