@@ -102,7 +102,7 @@ async def read_own_bookings(up: Up, *, tries: int, guests: int, seed: int) -> Co
                 seen["violations"] += not kept and not refused
                 seen["tries"] += 1
 
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311  seeded, not secret
     hurting = asyncio.create_task(hurt_the_projector(up, chance, faults))
     try:
         await asyncio.gather(*(guest() for _ in range(guests)))
@@ -132,7 +132,7 @@ async def test_your_own_booking_is_there_in_100_000_tries(tmp_path, capsys):
     async with running(tmp_path / "data") as up:
         seen = await read_own_bookings(up, tries=tries, guests=128, seed=4)
     with capsys.disabled():
-        print(f"\nread your own booking: {dict(seen)}")  # noqa: T201
+        print(f"\nread your own booking: {dict(seen)}")  # noqa: T201  the figures are what this test is for
     assert seen["violations"] == 0
     assert seen["tries"] >= tries
     assert all(seen[f"fault: {fault}"] > 10 for fault in FAULTS)
@@ -167,7 +167,7 @@ async def bounded_reads(up: Up, node, *, seconds: float, seed: int, freezes: boo
             while time.monotonic() < end:
                 sent = time.monotonic()
                 due = max((v for at, v in returned[-3000:] if at < sent - 1), default=0)
-                wait = random.choice(("wait=0", "wait=1"))  # noqa: S311
+                wait = random.choice(("wait=0", "wait=1"))  # noqa: S311  half of the reads wait, no secret
                 answer = await line.get(
                     f"/v1/slots/{slot_id}", Cache_Control="max-age=1", Prefer=wait
                 )
@@ -181,7 +181,7 @@ async def bounded_reads(up: Up, node, *, seconds: float, seed: int, freezes: boo
                 await asyncio.sleep(0.003)  # polls: a rhythm of reads
 
     async def freeze() -> None:
-        chance = random.Random(seed)  # noqa: S311
+        chance = random.Random(seed)  # noqa: S311  seeded, not secret
         while freezes and time.monotonic() < end:
             await asyncio.sleep(chance.uniform(0.3, 0.8))  # polls: a rhythm of faults
             if chance.random() < 0.5:
@@ -223,7 +223,7 @@ async def test_a_bounded_read_misses_nothing_older_in_two_minutes_of_frozen_proc
     async with running(tmp_path / "data", environ=LABORATORY) as up, query_node(up) as node:
         seen = await bounded_reads(up, node, seconds=seconds, seed=2, freezes=True)
     with capsys.disabled():
-        print(f"\nmax-age=1: {dict(seen)}")  # noqa: T201
+        print(f"\nmax-age=1: {dict(seen)}")  # noqa: T201  the figures are what this test is for
     assert seen["violations"] == 0
     assert seen["answered"] > 1000
     assert refusals(seen) > 10
@@ -280,7 +280,7 @@ async def journeys(up: Up, urls, *, number: int, seed: int) -> Counter:
                 await asyncio.sleep(0.005)  # polls: a rhythm of bookings
 
     async def visit(with_token: bool, seed: int, journeys: int) -> None:
-        chance, kind = random.Random(seed), "with token" if with_token else "without token"  # noqa: S311
+        chance, kind = random.Random(seed), "with token" if with_token else "without token"  # noqa: S311  seeded, not secret
         async with contextlib.AsyncExitStack() as stack:
             lines = [await stack.enter_async_context(Line(url)) for url in urls]
             for _ in range(journeys):
@@ -335,6 +335,6 @@ async def test_2000_journeys_over_nodes_of_different_lags_never_go_back_with_tok
     async with running(tmp_path / "data", environ=LABORATORY) as up, three_nodes(up) as urls:
         seen = await journeys(up, urls, number=2000, seed=6)
     with capsys.disabled():
-        print(f"\njourneys over three nodes: {dict(seen)}")  # noqa: T201
+        print(f"\njourneys over three nodes: {dict(seen)}")  # noqa: T201  the figures are what this test is for
     assert seen["with token: went back"] == 0
     assert seen["without token: went back"] > 0.1 * seen["without token: journeys"]
