@@ -80,7 +80,7 @@ async def _snapshot(product: Product) -> AsyncIterator[None]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     assert child.stdin is not None  # noqa: S101 -- pipes were asked for; narrows the types
-    assert child.stdout is not None  # noqa: S101
+    assert child.stdout is not None  # noqa: S101 -- likewise
     try:
         child.stdin.write(TAKE.encode())
         await child.stdin.drain()
