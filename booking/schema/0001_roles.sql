@@ -2,7 +2,7 @@
 --
 -- Everything is owned by booking_owner, which nobody works as. Each process takes one of the other
 -- four with its connection, so what a process may do stands in these files and not in its code:
--- rights to tables and views beside them, the right to call functions in 0011.
+-- rights to tables and views beside them, the right to call functions in 0011 (to end an epoch: in 0003).
 -- Roles belong to the whole server, so two databases migrated at once may meet here.
 
 DO $$

@@ -1,5 +1,6 @@
--- Who may call the write side's functions: booking_writer, and nobody else. Unless it is taken back,
+-- Who may call the functions of this schema: booking_writer, and nobody else. Unless it is taken back,
 -- Postgres lets everybody call a new function; booking_relay may look into this schema, so it could.
+-- The one function that others call, published.new_epoch, stands in 0003 with its rights.
 --
 -- A later file that makes a function takes the right back beside it.
 
