@@ -7,7 +7,8 @@ nothing later. The auditor therefore
 
 1. folds the log range by range, checking each event against what came before it,
 2. reads rows in pages, each page in one statement that also reads where the log ends,
-3. folds on from where it was to exactly that end, and only then compares the page.
+3. folds on from where it was to exactly that end, and only then compares the page,
+4. goes through lines and kept answers block by block for those that nothing leads to.
 
 Each comparison is exact at its own position, no snapshot outlives one page, and bookings go on
 meanwhile. Rows that appear behind the pages were made after the audit began; the next one sees them.

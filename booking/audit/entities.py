@@ -83,6 +83,8 @@ UNKNOWN: Final = Booking("", 0, 0, 0, None, ())
 def movement(before: Booking, after: Booking) -> Moves:
     """How the counters of slots change when a booking becomes another; slots left alone are left out."""
     moves = after.counted
+    if before is UNKNOWN:
+        return moves
     for slot_id, (held, confirmed) in before.counted.items():
         now_held, now_confirmed = moves.get(slot_id, (0, 0))
         moves[slot_id] = (now_held - held, now_confirmed - confirmed)

@@ -14,10 +14,15 @@ RULES: Final[Mapping[str, str]] = {
     "positions-dense": "positions of the log are 1 to n without holes",
     "versions-dense": "versions of every slot, booking and resource are 1 to n without holes",
     "events-follow": "each event follows from those before it",
+    "columns-as-payload": "the columns of each event say what its payload says",
+    "recorded-in-order": "moments of recording never go back, nor is the head's before the last event's",
+    "event-ids-differ": "no two events have the same id",
     "never-oversold": "no slot ever has more units taken than it has",
     "counters-add-up": "counters of a slot = its live bookings = fold of the log",
     "rows-as-logged": "every row is what the log folds to",
     "customer-use": "a limited customer's use of a slot = the live bookings",
+    "lines-of-bookings": "every line belongs to a booking",
+    "answers-within-log": "no answer that is kept tells of a position beyond the log's head",
 }
 """What must hold, by the name that a witness gives it."""
 
@@ -35,9 +40,9 @@ class Witness(Struct, frozen=True, kw_only=True):
     position: int
     """Of the event that contradicts; for rows, up to which the log was folded."""
     size: int
-    """How many events must be read to see it: the entity's version; 0 for a hole."""
+    """How many events must be read to see it: an entity's version; 0 for what is seen without any."""
     says: dict[str, dict[str, object]]
-    """By source: row, counters, bookings, log, event, expected. Only what differs, but for counters."""
+    """By source: row, counters, lines, bookings, log, event, expected. Only what differs, but for counters."""
 
 
 class Findings:

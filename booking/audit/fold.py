@@ -6,8 +6,9 @@ reckoned from the booking's lines before and after it, and held against the coun
 """
 
 import struct
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -27,20 +28,30 @@ from booking.audit.entities import (
     unpack,
 )
 from booking.audit.findings import Findings, Witness, differing, readable
+from booking.audit.follow_booking import FROM as OF_BOOKINGS
 from booking.audit.follow_booking import follow
 from booking.events.envelope import SlotChange
-from booking.events.facts import FACTS, PolicyChanged, ResourceCreated, SlotChanged, SlotOpened
+from booking.events.facts import FACTS, PolicyChanged, ResourceCreated, SlotOpened
+from booking.events.upcasters import NewerSchema, schema_now, upcast
 
 _changes = json.Decoder(list[SlotChange]).decode
-_DATA: Final = {kind: json.Decoder(facts) for kind, facts in FACTS.items()}
+_TODAY: Final = {
+    kind: (schema_now(kind), json.Decoder(facts).decode) for kind, facts in FACTS.items()
+}
+_NO_ID: Final = UUID(int=0)
 
 
 class LoggedEvent(NamedTuple):
     """Of one row of the log, what an audit needs."""
 
     position: int
+    event_id: UUID
     type: str
+    schema: int
+    recorded_at: datetime
     booking_id: UUID | None
+    resource_id: UUID | None
+    slot_ids: list[UUID]
     slots: str
     data: str
 
@@ -54,6 +65,11 @@ class Fold:
         self.slots: dict[int, Slot] = {}
         self.doubted: set[int] = set()
         """Entities that contradict themselves in the log already; each is taken down once."""
+        self.ids_out_of_order: set[int] = set()
+        """Ids of events that are not greater than all before them. Ids begin with the time, so these are
+        few, and any other is an id that was not there before."""
+        self._newest_id = _NO_ID
+        self._recorded_at = datetime.min.replace(tzinfo=UTC)
         self._findings = findings
         self._bookings: dict[int, bytes] = {}
         self._use: dict[int, int] | None = None
@@ -86,9 +102,25 @@ class Fold:
         if event.position != self.position + 1:
             self.miss(event.position - 1)
         self.position = event.position
+        if event.event_id > self._newest_id:
+            self._newest_id = event.event_id
+        else:
+            self.ids_out_of_order.add(event.event_id.int)
+        if event.recorded_at < self._recorded_at:
+            self._went_back(event.recorded_at, "event")
+        self._recorded_at = event.recorded_at
         try:
-            self._take(event, _changes(event.slots), _DATA[event.type].decode(event.data))
-        except (msgspec.MsgspecError, KeyError, TypeError, struct.error, OverflowError) as error:
+            schema, decode = _TODAY[event.type]
+            data = decode(event.data) if event.schema == schema else _in_todays_words(event)
+            self._take(event, _changes(event.slots), data)
+        except (
+            msgspec.MsgspecError,
+            KeyError,
+            NewerSchema,
+            TypeError,
+            struct.error,
+            OverflowError,
+        ) as error:
             why = "unknown type" if isinstance(error, KeyError) else str(error)
             self._doubt("event", None, 0, "events-follow", event={event.type: why})
 
@@ -104,22 +136,41 @@ class Fold:
             "log", None, 0, "positions-dense", counters={"head": head}, log={"newest": newest}
         )
 
+    def head(self, recorded_at: datetime) -> None:
+        """The head of the log says when its last event, where the fold is, was recorded."""
+        if recorded_at < self._recorded_at:
+            self._went_back(recorded_at, "counters")
+
+    def twice(self, event_id: int, positions: Sequence[int]) -> None:
+        """Events at several positions have the same id."""
+        self._doubt(
+            "event",
+            event_id,
+            len(positions),
+            "event-ids-differ",
+            log={"positions": list(positions)},
+        )
+
+    def _went_back(self, recorded_at: datetime, source: str) -> None:
+        says = {source: {"recorded_at": recorded_at.isoformat()}}
+        says["expected"] = {"recorded_at": f"{self._recorded_at.isoformat()} or later"}
+        self._doubt("log", None, 1, "recorded-in-order", **says)
+
     def _take(self, event: LoggedEvent, changes: list[SlotChange], data: Struct) -> None:
         moves: Moves = {}
         sound = True
-        match data:
-            case ResourceCreated() | PolicyChanged():
-                sound = self._take_resource(data)
-            case SlotOpened():
-                self._open(changes, data)
-            case SlotChanged():
-                pass
-            case _:
-                sound, moves = self._take_booking(event, data)
-                sound = sound and self._judge_touched(event, changes, moves)
+        if event.type in OF_BOOKINGS:
+            sound, moves = self._take_booking(event, data)
+            sound = sound and self._judge_touched(event, changes, moves)
+        elif isinstance(data, ResourceCreated | PolicyChanged):
+            sound = self._take_resource(data)
+        elif isinstance(data, SlotOpened):
+            self._open(changes, data)
         for change in changes:
             move = moves.get(change.slot_id.int, follow_slot.UNMOVED)
             sound = self._take_change(event, change, move, judge=sound)
+        if sound:
+            self._judge_columns(event, changes, data)
 
     def _take_resource(self, data: ResourceCreated | PolicyChanged) -> bool:
         key = data.resource_id.int
@@ -175,7 +226,7 @@ class Fold:
 
     def _judge_touched(self, event: LoggedEvent, changes: list[SlotChange], moves: Moves) -> bool:
         touched = {change.slot_id.int for change in changes}
-        return touched == moves.keys() or self._doubt(
+        return moves.keys() == touched or self._doubt(
             "booking",
             None if event.booking_id is None else event.booking_id.int,
             0,
@@ -183,6 +234,37 @@ class Fold:
             event={"slots": sorted(touched)},
             expected={"slots": sorted(moves)},
         )
+
+    def _judge_columns(self, event: LoggedEvent, changes: list[SlotChange], data: Struct) -> None:
+        """Readers find events by these columns, without a look at the payload."""
+        slot_ids = [change.slot_id for change in changes]
+        resource_id = self._resource_id(event, changes, data)
+        booking_id = event.booking_id if event.type in OF_BOOKINGS else None
+        if (
+            event.slot_ids == slot_ids
+            and event.resource_id == resource_id
+            and event.booking_id == booking_id
+        ):
+            return
+        row = _columns(event.booking_id, event.resource_id, event.slot_ids)
+        payload = _columns(booking_id, resource_id, slot_ids)
+        self._doubt("event", None, 1, "columns-as-payload", **differing(row=row, event=payload))
+
+    def _resource_id(
+        self, event: LoggedEvent, changes: list[SlotChange], data: Struct
+    ) -> UUID | None:
+        """The one resource that an event is about: of the slots it touches; of its lines, if it touches none."""
+        if changes:
+            first = changes[0].resource_id
+            same = len(changes) == 1 or all(change.resource_id == first for change in changes)
+            return first if same else None
+        if isinstance(data, ResourceCreated | PolicyChanged):
+            return data.resource_id
+        lines = () if event.booking_id is None else self.booking(event.booking_id.int).lines
+        of_lines = {
+            self.slots[slot_id].resource_id for slot_id, _ in lines if slot_id in self.slots
+        }
+        return UUID(int=of_lines.pop()) if len(of_lines) == 1 else None
 
     def _take_change(
         self, event: LoggedEvent, change: SlotChange, move: tuple[int, int], *, judge: bool
@@ -246,6 +328,21 @@ class Fold:
         if key is not None:
             self.doubted.add(key)
         return False
+
+
+def _in_todays_words(event: LoggedEvent) -> Struct:
+    data = upcast(event.type, event.schema, json.decode(event.data, type=dict[str, Any]))
+    return msgspec.convert(data, FACTS[event.type])
+
+
+def _columns(
+    booking_id: UUID | None, resource_id: UUID | None, slot_ids: list[UUID]
+) -> dict[str, object]:
+    return {
+        "booking_id": None if booking_id is None else str(booking_id),
+        "resource_id": None if resource_id is None else str(resource_id),
+        "slot_ids": [str(slot_id) for slot_id in slot_ids],
+    }
 
 
 def use_key(slot_id: int, customer_id: int) -> int:

@@ -127,4 +127,6 @@ def _told(
 
 
 def _lines(lines: list[BookedLine]) -> Lines:
+    if len(lines) == 1:  # most bookings, and there is nothing to sort
+        return ((lines[0].slot_id.int, lines[0].units),)
     return tuple(sorted((line.slot_id.int, line.units) for line in lines))

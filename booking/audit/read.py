@@ -6,13 +6,14 @@ and is made read-only, so nothing can be written by mistake.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from datetime import datetime
+from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
 import asyncpg
 
 from booking.audit.entities import UNKNOWN, Booking, microseconds
-from booking.audit.fold import LoggedEvent, use_key
+from booking.audit.fold import use_key
 
 
 class Page(NamedTuple):
@@ -33,6 +34,9 @@ class ReadPage(Protocol):
         """At most `rows_max` rows, by key."""
 
 
+AstrayTable = Literal["booking_line", "command_record"]
+
+
 READ_ONLY = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
 
 
@@ -42,7 +46,7 @@ async def make_read_only(connection: "asyncpg.Connection[asyncpg.Record]") -> No
 
 
 ENDS = """
-SELECT head.epoch, head."position" AS head,
+SELECT head.epoch, head."position" AS head, head.recorded_at,
        coalesce((SELECT max(e."position") FROM booking.event_log AS e), 0) AS newest
 FROM booking.log_head AS head
 """
@@ -53,26 +57,45 @@ class Ends(NamedTuple):
 
     epoch: UUID
     head: int
+    recorded_at: datetime
     newest: int
 
 
 async def ends(connection: "asyncpg.Connection[asyncpg.Record]") -> Ends:
     """Read both ends of one moment."""
     (row,) = await connection.fetch(ENDS)
-    return Ends(row["epoch"], row["head"], row["newest"])
+    return Ends(row["epoch"], row["head"], row["recorded_at"], row["newest"])
 
 
 EVENTS = """
-SELECT "position", type, booking_id, slots, data
+SELECT "position", event_id, type, schema, recorded_at, booking_id, resource_id, slot_ids, slots, data
 FROM booking.event_log WHERE "position" > $1 AND "position" <= $2 ORDER BY "position" LIMIT $3
 """
 
 
 async def events(
     connection: "asyncpg.Connection[asyncpg.Record]", after: int, last: int, rows_max: int
-) -> list[LoggedEvent]:
-    """Read the events after a position, up to one that has been committed; so nothing is missed."""
-    return [LoggedEvent(*row) for row in await connection.fetch(EVENTS, after, last, rows_max)]
+) -> list[asyncpg.Record]:
+    """Read the events after a position, up to one that has been committed; so nothing is missed.
+
+    Each is the members of a `LoggedEvent`, which is made when it is folded: thousands made together would
+    be gone through by the garbage collector.
+    """
+    return await connection.fetch(EVENTS, after, last, rows_max)
+
+
+EVENT_IDS = """
+SELECT "position", event_id
+FROM booking.event_log WHERE "position" > $1 AND "position" <= $2 ORDER BY "position" LIMIT $3
+"""
+
+
+async def event_ids(
+    connection: "asyncpg.Connection[asyncpg.Record]", after: int, last: int, rows_max: int
+) -> list[tuple[int, int]]:
+    """Read positions and ids of the events after a position, up to one that has been committed."""
+    rows = await connection.fetch(EVENT_IDS, after, last, rows_max)
+    return [(row["position"], row["event_id"].int) for row in rows]
 
 
 RESOURCES = """
@@ -163,6 +186,41 @@ async def uses(connection: "asyncpg.Connection[asyncpg.Record]", start: int, row
     head, found = rows[0]["head"], [row for row in rows if row["slot_id"] is not None]
     keyed = [(use_key(row["slot_id"].int, row["customer_id"].int), row) for row in found]
     return Page(head, keyed, len(found) == rows_max)
+
+
+# Lines and answers that are kept are inserted and deleted, never updated, so they stay in the block where
+# they are: a range of blocks holds them whatever their keys are, and only what is astray comes over.
+BLOCKS = """
+SELECT (pg_relation_size($1::text::regclass) + current_setting('block_size')::bigint - 1)
+       / current_setting('block_size')::bigint
+"""
+LINES_ASTRAY = """
+SELECT head."position" AS head, line.booking_id, line.slot_id, line.units
+FROM booking.log_head AS head CROSS JOIN booking.booking_line AS line
+WHERE line.ctid >= $1 AND line.ctid < $2
+  -- Looked up line by line, as above.
+  AND (SELECT b.version FROM booking.booking AS b WHERE b.booking_id = line.booking_id) IS NULL
+"""
+ANSWERS_ASTRAY = """
+SELECT head."position" AS head, answer.caller, answer.command_id, answer."position"
+FROM booking.log_head AS head CROSS JOIN booking.command_record AS answer
+WHERE answer.ctid >= $1 AND answer.ctid < $2
+  AND answer.epoch = head.epoch AND answer."position" > head."position"
+"""
+ASTRAY = {"booking_line": LINES_ASTRAY, "command_record": ANSWERS_ASTRAY}
+
+
+async def blocks(connection: "asyncpg.Connection[asyncpg.Record]", table: AstrayTable) -> int:
+    """How many blocks a table has."""
+    (row,) = await connection.fetch(BLOCKS, f"booking.{table}")
+    return int(row[0])
+
+
+async def astray(
+    connection: "asyncpg.Connection[asyncpg.Record]", table: AstrayTable, first: int, end: int
+) -> list[asyncpg.Record]:
+    """Read from the blocks `first` to `end`, without it: lines without a booking, or answers beyond the head."""
+    return await connection.fetch(ASTRAY[table], (first, 0), (end, 0))
 
 
 def _page(rows: Sequence[asyncpg.Record], key: str, rows_max: int) -> Page:

@@ -11,6 +11,7 @@ SHOWN_MAX: Final = 20
 
 _SAYS: Final[Mapping[str, str]] = {
     "counters": "the counters say",
+    "lines": "the lines say",
     "bookings": "the bookings sum to",
     "log": "the log folds to",
     "row": "its row says",

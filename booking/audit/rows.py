@@ -104,6 +104,22 @@ class Comparison:
             customer = UUID(int=customer_id)
             self._take_down("customer-use", "slot", slot_id, live, says, customer_id=customer)
 
+    def line_astray(self, row: asyncpg.Record) -> None:
+        """A line without a row of its booking; where the log knows the booking, that row was missed before."""
+        key = row["booking_id"].int
+        if key not in self._fold.booking_ids:
+            says: dict[str, Mapping[str, object]] = {
+                "lines": {"lines": ((row["slot_id"].int, row["units"]),)},
+                "row": {"there": False},
+            }
+            self._take_down("lines-of-bookings", "booking", key, 0, says, position=row["head"])
+
+    def answer_astray(self, row: asyncpg.Record) -> None:
+        """An answer of this epoch, kept for repeats, of a position that the log has not reached."""
+        told = {name: row[name] for name in ("caller", "command_id", "position")}
+        says = {"row": told, "counters": {"head": row["head"]}}
+        self._take_down("answers-within-log", "command", None, 0, says, position=row["head"])
+
     def _as_logged(
         self,
         entity: str,
@@ -125,19 +141,20 @@ class Comparison:
         self,
         rule: str,
         entity: str,
-        key: int,
+        key: int | None,
         size: int,
         says: Mapping[str, Mapping[str, object]],
         *,
         customer_id: UUID | None = None,
+        position: int | None = None,
     ) -> None:
         self._findings.add(
             Witness(
                 rule=rule,
                 entity=entity,
-                id=UUID(int=key),
+                id=None if key is None else UUID(int=key),
                 customer_id=customer_id,
-                position=self._fold.position,
+                position=self._fold.position if position is None else position,
                 size=size,
                 says=readable(says),
             )

@@ -434,6 +434,133 @@ async def test_an_oversold_slot_is_found_in_an_experiments_database(unguarded_sh
     assert (oversold > 0) == ("never-oversold" in report.violations)
 
 
+@pytest.mark.parametrize("moved", ["- interval '1 s'", "+ interval '1 day'"])
+async def test_a_moment_that_goes_back_is_found_at_the_event_that_goes_back(books, evening, moved):
+    position = await first(books, "HoldPlaced")
+    await books.tamper(
+        f"UPDATE booking.event_log SET recorded_at = recorded_at {moved} WHERE position = $1",
+        position,
+    )
+    (witness,) = (await books.audited()).witnesses
+    assert witness.rule == "recorded-in-order"
+    assert witness.position == (position if moved.startswith("-") else position + 1)
+    assert witness.says.keys() == {"event", "expected"}
+
+
+async def test_a_head_recorded_before_its_last_event_is_found(books, evening):
+    moment = await books.owner.fetchval(
+        "UPDATE booking.log_head SET recorded_at = recorded_at - interval '1 s' RETURNING recorded_at"
+    )
+    (witness,) = (await books.audited()).witnesses
+    assert witness.rule == "recorded-in-order"
+    assert witness.says["counters"] == {"recorded_at": moment.isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "kind"),
+    [
+        ("slot_ids", "'{}'", "HoldPlaced"),
+        ("slot_ids", "ARRAY[event_id]", "SlotOpened"),
+        ("resource_id", "NULL", "BookingCancelled"),
+        ("resource_id", "event_id", "ResourceCreated"),
+        ("resource_id", "event_id", "HoldExtended"),
+        ("booking_id", "event_id", "SlotOpened"),
+    ],
+)
+async def test_a_column_that_contradicts_its_payload_is_found(books, evening, column, value, kind):
+    hold = await books.take({evening: 1}, kind="PlaceHold")
+    await books.order("ExtendHold", hold, hold_seconds=900)
+    position = await first(books, kind)
+    await books.tamper(
+        f"UPDATE booking.event_log SET {column} = {value} WHERE position = $1", position
+    )
+    (witness,) = (await books.audited()).witnesses
+    assert (witness.rule, witness.position) == ("columns-as-payload", position)
+    assert witness.says["row"].keys() == witness.says["event"].keys() == {column}
+    assert witness.says["row"] != witness.says["event"]
+
+
+async def test_books_of_events_about_slots_of_several_resources_agree(books):
+    (one,), (two,) = [await books.slots(await books.resource(), 1) for _ in range(2)]
+    hold = await books.take({one: 1, two: 1}, kind="PlaceHold")
+    await books.order("ExtendHold", hold, hold_seconds=900)
+    await books.order("RescheduleBooking", hold, {one: 1})
+    await books.order("TransferBooking", hold, customer_id=UUID(BOB))
+    report = await books.audited()
+    assert report.verdict == "valid", list(sentences(report))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("type", "'SlotMoved'"), ("type", "'SlotClosed'"), ("schema", "2")]
+)
+async def test_a_type_or_schema_that_is_not_the_payloads_is_found(books, evening, column, value):
+    position = await first(books, "HoldPlaced")
+    await books.tamper(
+        f"UPDATE booking.event_log SET {column} = {value} WHERE position = $1", position
+    )
+    report = await books.audited()
+    assert ("events-follow", position) in {(w.rule, w.position) for w in report.witnesses}
+
+
+@pytest.mark.parametrize(("taker", "giver"), [(5, 2), (2, 5), (3, 2)])
+async def test_an_id_of_two_events_is_found(books, evening, taker, giver, monkeypatch):
+    """Whichever of the two had it first. Pages of two events, so that they are read apart."""
+    monkeypatch.setattr("booking.audit.audit.EVENTS_MAX", 2)
+    event_id = await books.owner.fetchval(
+        "SELECT event_id FROM booking.event_log WHERE position = $1", giver
+    )
+    await books.tamper(
+        "UPDATE booking.event_log SET event_id = $1 WHERE position = $2", event_id, taker
+    )
+    (witness,) = (await books.audited()).witnesses
+    assert (witness.rule, witness.id) == ("event-ids-differ", event_id)
+    assert witness.says == {"log": {"positions": sorted([taker, giver])}}
+
+
+async def test_ids_that_do_not_ascend_are_no_drift(books, evening):
+    await books.tamper(
+        "UPDATE booking.event_log SET event_id = uuidv7(interval '-1 day') WHERE position > 3"
+    )
+    assert (await books.audited()).verdict == "valid"
+
+
+async def test_a_line_without_a_booking_is_found(books, evening):
+    booking = uuid4()
+    await books.owner.execute(
+        "INSERT INTO booking.booking_line VALUES ($1, $2, 5)", booking, evening
+    )
+    report = await books.audited()
+    (witness,) = report.witnesses
+    assert (witness.rule, witness.entity, witness.id) == ("lines-of-bookings", "booking", booking)
+    assert witness.says == {"lines": {"lines": {str(evening): 5}}, "row": {"there": False}}
+    assert f"the lines say lines {evening}×5; its row says it is not there" in "\n".join(
+        sentences(report)
+    )
+
+
+async def test_every_block_of_lines_is_read(books, evening, monkeypatch):
+    monkeypatch.setattr("booking.audit.audit.ROWS_MAX", 50)
+    await books.owner.execute(
+        "INSERT INTO booking.booking_line SELECT uuidv7(), $1, 1 FROM generate_series(1, 1000)",
+        evening,
+    )
+    assert (await books.audited()).violations == {"lines-of-bookings": 1000}
+
+
+async def test_an_answer_beyond_the_head_is_found_unless_it_is_of_another_epoch(books, evening):
+    command_id = await books.owner.fetchval(
+        "UPDATE booking.command_record SET position = 99 WHERE position = 6 RETURNING command_id"
+    )
+    (witness,) = (await books.audited()).witnesses
+    assert (witness.rule, witness.position) == ("answers-within-log", 6)
+    assert witness.says == {
+        "row": {"caller": "till", "command_id": command_id, "position": 99},
+        "counters": {"head": 6},
+    }
+    await books.owner.execute("UPDATE booking.command_record SET epoch = uuidv7()")
+    assert (await books.audited()).verdict == "valid"
+
+
 async def first(books: Books, kind: str) -> int:
     return await books.owner.fetchval(
         "SELECT min(position) FROM booking.event_log WHERE type = $1", kind
