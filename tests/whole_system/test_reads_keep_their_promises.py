@@ -22,6 +22,13 @@ from sale import open_slot
 LABORATORY = {"BOOKING_ENVIRONMENT": "laboratory"}
 
 
+@pytest.fixture(scope="module")
+async def up(tmp_path_factory):
+    """One system for the tests that freeze parts of it at most, and let them go again."""
+    async with running(tmp_path_factory.mktemp("up") / "data", environ=LABORATORY) as up:
+        yield up
+
+
 def projector_of(up: Up) -> list[int]:
     """The pid of the projector, which is another one after each restart."""
     return [pid for pid, command in up.family().items() if "projector.cli run" in command]
@@ -198,9 +205,9 @@ async def bounded_reads(up: Up, node, *, seconds: float, seed: int, freezes: boo
 
 
 async def test_a_bounded_read_misses_nothing_older_also_past_a_frozen_projector_and_node(
-    tmp_path,
+    up,
 ):
-    async with running(tmp_path / "data", environ=LABORATORY) as up, query_node(up) as node:
+    async with query_node(up) as node:
         # This seed freezes the projector for 1.4 s, and then the node for 1.2.
         seen = await bounded_reads(up, node, seconds=3.4, seed=256, freezes=True)
     assert seen["violations"] == 0
@@ -216,11 +223,9 @@ def refusals(seen: Counter) -> int:
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-async def test_a_bounded_read_misses_nothing_older_in_two_minutes_of_frozen_processes(
-    tmp_path, capsys
-):
+async def test_a_bounded_read_misses_nothing_older_in_two_minutes_of_frozen_processes(up, capsys):
     seconds = float(os.environ.get("SECONDS", "120"))
-    async with running(tmp_path / "data", environ=LABORATORY) as up, query_node(up) as node:
+    async with query_node(up) as node:
         seen = await bounded_reads(up, node, seconds=seconds, seed=2, freezes=True)
     with capsys.disabled():
         print(f"\nmax-age=1: {dict(seen)}")  # noqa: T201  the figures are what this test is for
@@ -231,15 +236,11 @@ async def test_a_bounded_read_misses_nothing_older_in_two_minutes_of_frozen_proc
     assert seen["froze the query node"] > 10
 
 
-async def test_with_the_wall_clock_two_seconds_off_nothing_changes(tmp_path):
+async def test_with_the_wall_clock_two_seconds_off_nothing_changes(up, tmp_path):
     fast, slow = clock_off_by(2, tmp_path), clock_off_by(-2, tmp_path)
     if fast is None or slow is None:
         pytest.skip("needs a C compiler and Linux to give a process another wall clock")
-    async with (
-        running(tmp_path / "data", environ=LABORATORY) as up,
-        query_node(up, **fast) as ahead,
-        query_node(up, **slow) as behind,
-    ):
+    async with query_node(up, **fast) as ahead, query_node(up, **slow) as behind:
         for seen in await asyncio.gather(
             *(
                 bounded_reads(up, wrong, seconds=2, seed=3, freezes=False)
@@ -319,8 +320,8 @@ async def three_nodes(up: Up):
         yield up.url, late.url, later.url
 
 
-async def test_a_journey_over_nodes_of_different_lags_never_goes_back_with_tokens(tmp_path):
-    async with running(tmp_path / "data", environ=LABORATORY) as up, three_nodes(up) as urls:
+async def test_a_journey_over_nodes_of_different_lags_never_goes_back_with_tokens(up):
+    async with three_nodes(up) as urls:
         seen = await journeys(up, urls, number=24, seed=5)
     assert seen["with token: went back"] == 0
     assert seen["with token: journeys"] == 24
@@ -329,10 +330,8 @@ async def test_a_journey_over_nodes_of_different_lags_never_goes_back_with_token
 
 @pytest.mark.long
 @pytest.mark.timeout(900)
-async def test_2000_journeys_over_nodes_of_different_lags_never_go_back_with_tokens(
-    tmp_path, capsys
-):
-    async with running(tmp_path / "data", environ=LABORATORY) as up, three_nodes(up) as urls:
+async def test_2000_journeys_over_nodes_of_different_lags_never_go_back_with_tokens(up, capsys):
+    async with three_nodes(up) as urls:
         seen = await journeys(up, urls, number=2000, seed=6)
     with capsys.disabled():
         print(f"\njourneys over three nodes: {dict(seen)}")  # noqa: T201  the figures are what this test is for
