@@ -266,7 +266,7 @@ BEGIN
     END IF;
     IF c.kind = 'ResizeSlot' AND short_by > s.coming THEN
         expired := nullif(booking.expired_holds(
-            s.slot_id, NULL, moment, claimed, short_by - s.coming), '{}');
+            s.slot_id, moment, claimed, short_by - s.coming), '{}');
     END IF;
     IF expired IS NULL AND s.awaited THEN
         expired := '{}';

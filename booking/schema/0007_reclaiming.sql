@@ -6,11 +6,10 @@
 SET LOCAL ROLE booking_owner;
 
 -- Holds past their time that still keep units of a slot, oldest first, as many as give `short_by`
--- units; of one customer, where one is named. Always from the few holds past their time to their lines:
--- the planner may think a walk through all lines ever sold shorter while there are few of them, and
--- keep that plan.
+-- units. Always from the few holds past their time to their lines: the planner may think a walk through
+-- all lines ever sold shorter while there are few of them, and keep that plan.
 CREATE FUNCTION booking.expired_holds(
-    of_slot uuid, of_customer uuid, moment timestamptz, claimed uuid[], short_by integer)
+    of_slot uuid, moment timestamptz, claimed uuid[], short_by integer)
 RETURNS uuid[] LANGUAGE sql STABLE
 SET enable_nestloop = on
 RETURN ARRAY(
@@ -22,7 +21,6 @@ RETURN ARRAY(
                     SELECT units FROM booking.booking_line
                     WHERE booking_id = b.booking_id AND slot_id = of_slot OFFSET 0) AS l
                 WHERE b.state = 'held' AND b.expires_at <= moment
-                  AND (of_customer IS NULL OR b.customer_id = of_customer)
                   AND b.booking_id <> ALL (claimed)
                 ORDER BY b.expires_at, b.booking_id
                 LIMIT greatest(short_by, 0)) AS oldest) AS candidate
@@ -81,7 +79,43 @@ BEGIN
     RETURN past;
 END $$;
 
--- The oldest of them, as many as give `short_by` units.
+-- The same for customers at their limit: the holds past their time that the batch's customers have on
+-- slots with such a limit, by slot and customer. One look, too: else each refusal would walk through all
+-- holds past their time, and whoever asks for too much again and again would stop everybody.
+CREATE TYPE booking.customer_holds AS (slot_id uuid, customer_id uuid, past booking.past_holds);
+
+CREATE FUNCTION booking.look_for_customers_holds(
+    commands booking.command[], targets uuid[], stock booking.stock[], moment timestamptz)
+RETURNS booking.customer_holds[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    slot_ids  uuid[] := ARRAY(SELECT slot_id FROM unnest(stock)
+                              WHERE units_per_customer_max IS NOT NULL);
+    customers uuid[] := ARRAY(SELECT customer_id FROM unnest(commands)
+                              UNION SELECT customer_id FROM booking.booking
+                                    WHERE booking_id = ANY (targets));
+    holds     uuid[] := ARRAY(SELECT b.booking_id
+                              FROM booking.booking AS b JOIN unnest(customers) AS customer_id
+                                  USING (customer_id)
+                              WHERE b.state = 'held' AND b.expires_at <= moment);
+BEGIN
+    RETURN ARRAY(
+        SELECT ROW(l.slot_id, b.customer_id, ROW(
+                   array_agg(booking_id ORDER BY b.expires_at, booking_id),
+                   array_agg(l.units ORDER BY b.expires_at, booking_id)
+                   )::booking.past_holds)::booking.customer_holds
+        FROM booking.booking AS b JOIN booking.booking_line AS l USING (booking_id)
+        WHERE b.booking_id = ANY (holds) AND l.booking_id = ANY (holds)
+          AND l.slot_id = ANY (slot_ids)
+        GROUP BY l.slot_id, b.customer_id);
+END $$;
+
+-- Those of one customer on one slot.
+CREATE FUNCTION booking.holds_of(
+    theirs booking.customer_holds[], of_slot uuid, of_customer uuid)
+RETURNS booking.past_holds LANGUAGE sql IMMUTABLE
+RETURN (SELECT past FROM unnest(theirs) WHERE slot_id = of_slot AND customer_id = of_customer);
+
+-- The oldest of such holds, as many as give `short_by` units.
 CREATE FUNCTION booking.oldest(past booking.past_holds, claimed uuid[], short_by integer)
 RETURNS uuid[] LANGUAGE sql IMMUTABLE
 RETURN ARRAY(
@@ -104,16 +138,17 @@ RETURN CASE WHEN bookings = '{}' THEN 0 ELSE coalesce(
 -- whether they are `enough`; and the place of a slot of which there is none left.
 CREATE FUNCTION booking.reclaim(
     c booking.question, broken text, stock booking.stock[], past booking.past_holds[],
-    moment timestamptz, claimed uuid[],
+    theirs booking.customer_holds[], claimed uuid[],
     OUT expired uuid[], OUT enough boolean, OUT barren integer)
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    of_limit boolean := broken = 'customer-limit-exceeded';
-    waits    boolean := false;
-    customer uuid := coalesce(c.customer_id, c.booked_by);
-    s        booking.stock;
-    short_by integer;
-    more     uuid[];
+    of_limit   boolean := broken = 'customer-limit-exceeded';
+    waits      boolean := false;
+    customer   uuid := coalesce(c.customer_id, c.booked_by);
+    s          booking.stock;
+    short_by   integer;
+    candidates booking.past_holds;
+    more       uuid[];
 BEGIN
     IF broken = 'lines-changed' THEN
         expired := '{}';
@@ -137,11 +172,10 @@ BEGIN
             short_by := short_by - booking.units_of(expired, s.slot_id);
         END IF;
         CONTINUE WHEN short_by <= 0;
-        more := CASE
-            WHEN of_limit THEN booking.expired_holds(
-                s.slot_id, customer, moment, claimed || expired || c.booking_id, short_by)
-            WHEN past[c.places[k]] IS NULL THEN '{}'
-            ELSE booking.oldest(past[c.places[k]], claimed || expired || c.booking_id, short_by) END;
+        candidates := CASE WHEN of_limit THEN booking.holds_of(theirs, s.slot_id, customer)
+                           ELSE past[c.places[k]] END;
+        more := CASE WHEN candidates IS NULL THEN '{}' ELSE
+            booking.oldest(candidates, claimed || expired || c.booking_id, short_by) END;
         IF more = '{}' THEN
             -- None left for anybody; unless it is its own hold, which is no help to itself alone, or
             -- those it takes for a slot before: if it is refused, the next may have them.

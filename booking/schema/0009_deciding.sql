@@ -179,6 +179,7 @@ DECLARE
     had       booking.line[] := '{}';
     stock     booking.stock[];       -- the slots, as the commands so far have left them
     past      booking.past_holds[];  -- what could expire for this batch; null: not looked for yet
+    theirs    booking.customer_holds[];  -- and for its customers at their limit, in the same way
     claimed   uuid[] := '{}';        -- bookings that are spoken for: by a command, or to expire
     decisions booking.decision[] := '{}';
     changes   booking.slot_change[] := '{}';
@@ -262,7 +263,10 @@ BEGIN
                 past := booking.look_for_past_holds(
                     stock, lines, moment, cardinality(targets) + cardinality(claimed));
             END IF;
-            waits := booking.reclaim(c, broken, stock, past, moment, claimed);
+            IF broken = 'customer-limit-exceeded' AND theirs IS NULL THEN
+                theirs := booking.look_for_customers_holds(commands, targets, stock, moment);
+            END IF;
+            waits := booking.reclaim(c, broken, stock, past, theirs, claimed);
             IF waits.barren IS NOT NULL THEN
                 past[waits.barren] := NULL;
             END IF;

@@ -144,7 +144,9 @@ class EveryCommand(RuleBasedStateMachine, Story):
                 self.grow_old(booking.booking_id)
 
     @rule(
-        lines=st.lists(st.dictionaries(st.integers(0, 2), st.integers(1, 2), min_size=1), max_size=4),
+        lines=st.lists(
+            st.dictionaries(st.integers(0, 2), st.integers(1, 2), min_size=1), max_size=4
+        ),
         slots=st.permutations(range(5)),
     )
     def all_that_is_left_is_a_hold_past_its_time(self, lines, slots):

@@ -10,7 +10,8 @@ import pytest
 from eventually import eventually
 from shop import ADA, BOB, all_at_once, open_shop
 
-from booking.commands import Call, SetPolicy
+from booking.commands import Call, Command, SetPolicy
+from booking.guards import conditional_write
 from booking.guards.inventory import set_policy
 
 COUNTED = """
@@ -255,6 +256,40 @@ async def test_a_limit_that_comes_during_a_sale_counts_what_was_done_meanwhile(s
     assert (await shop.order("release", made)).status_code == 200
     assert await units_of(shop, BOB, one) == 2 + 3
     await shop.assert_books_agree()
+
+
+BOOKINGS_READ = """
+SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_xact_user_tables
+WHERE schemaname = 'booking' AND relname = 'booking'
+"""
+
+
+async def test_many_refusals_at_the_limit_look_once_at_the_holds_past_their_time(unswept_shop):
+    shop = unswept_shop
+    slot = await shop.slot(100, units_per_customer_max=1)
+    await shop.booked(slot)
+    for _ in range(20):
+        await shop.held(slot, customer=str(uuid4()))
+    await shop.database.execute(
+        "UPDATE booking.booking SET expires_at = clock_timestamp() - interval '1 hour' "
+        "WHERE state = 'held'"
+    )
+    orders = []
+    for _ in range(30):
+        call = Call(
+            caller="tests",
+            command_id=str(uuid4()),
+            fingerprint=b"-",
+            deadline=datetime.now(UTC) + timedelta(seconds=30),
+        )
+        lines = ((UUID(slot), 1),)
+        orders.append(Command("BookNow", call, uuid4(), UUID(ADA), None, lines))
+    async with shop.database.transaction():
+        before = await shop.database.fetchval(BOOKINGS_READ) or 0
+        decisions = await conditional_write.take(shop.database, orders)
+        read = await shop.database.fetchval(BOOKINGS_READ) - before
+    assert {decision.outcome for decision in decisions} == {"customer-limit-exceeded"}
+    assert 20 <= read < 40
 
 
 async def test_one_booking_gets_no_more_of_a_slot_than_it_may_also_in_several_lines(shop):
