@@ -17,7 +17,7 @@ from booking.audit.rows import Comparison
 from booking.edge.failures import Misconfigured
 from booking.edge.progress import Progress
 
-EVENTS_MAX: Final = 250
+EVENTS_MAX: Final = 500
 """A page of the log: most fit into a socket, so that the server reads one while the last is folded."""
 ROWS_MAX: Final = 2000
 ROWS_OF_BLOCK: Final = 60
@@ -95,7 +95,7 @@ class _Audit:
         if ends.newest > ends.head:
             self._fold.overhang(ends.head, ends.newest)
         await self._fold_to(ends.head, shown=True)
-        self._fold.head(ends.recorded_at)
+        self._fold.head(ends.recorded_s)
         folded_s = time.monotonic()
         await self._walk("resources", read.resources, fold.resources, compare.resource)
         # Bookings before slots: what a slot's bookings sum to is known when all have been read.

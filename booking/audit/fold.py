@@ -8,6 +8,7 @@ reckoned from the booking's lines before and after it, and held against the coun
 import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import inf, isfinite
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -48,7 +49,8 @@ class LoggedEvent(NamedTuple):
     event_id: UUID
     type: str
     schema: int
-    recorded_at: datetime
+    recorded_s: float
+    """Since 1970."""
     booking_id: UUID | None
     resource_id: UUID | None
     slot_ids: list[UUID]
@@ -69,7 +71,7 @@ class Fold:
         """Ids of events that are not greater than all before them. Ids begin with the time, so these are
         few, and any other is an id that was not there before."""
         self._newest_id = _NO_ID
-        self._recorded_at = datetime.min.replace(tzinfo=UTC)
+        self._recorded_s = -inf
         self._findings = findings
         self._bookings: dict[int, bytes] = {}
         self._use: dict[int, int] | None = None
@@ -106,9 +108,9 @@ class Fold:
             self._newest_id = event.event_id
         else:
             self.ids_out_of_order.add(event.event_id.int)
-        if event.recorded_at < self._recorded_at:
-            self._went_back(event.recorded_at, "event")
-        self._recorded_at = event.recorded_at
+        if event.recorded_s < self._recorded_s:
+            self._went_back(event.recorded_s, "event")
+        self._recorded_s = event.recorded_s
         try:
             schema, decode = _TODAY[event.type]
             data = decode(event.data) if event.schema == schema else _in_todays_words(event)
@@ -136,10 +138,10 @@ class Fold:
             "log", None, 0, "positions-dense", counters={"head": head}, log={"newest": newest}
         )
 
-    def head(self, recorded_at: datetime) -> None:
+    def head(self, recorded_s: float) -> None:
         """The head of the log says when its last event, where the fold is, was recorded."""
-        if recorded_at < self._recorded_at:
-            self._went_back(recorded_at, "counters")
+        if recorded_s < self._recorded_s:
+            self._went_back(recorded_s, "counters")
 
     def twice(self, event_id: int, positions: Sequence[int]) -> None:
         """Events at several positions have the same id."""
@@ -151,9 +153,11 @@ class Fold:
             log={"positions": list(positions)},
         )
 
-    def _went_back(self, recorded_at: datetime, source: str) -> None:
-        says = {source: {"recorded_at": recorded_at.isoformat()}}
-        says["expected"] = {"recorded_at": f"{self._recorded_at.isoformat()} or later"}
+    def _went_back(self, recorded_s: float, source: str) -> None:
+        says = {
+            source: {"recorded_at": _moment(recorded_s)},
+            "expected": {"recorded_at": f"{_moment(self._recorded_s)} or later"},
+        }
         self._doubt("log", None, 1, "recorded-in-order", **says)
 
     def _take(self, event: LoggedEvent, changes: list[SlotChange], data: Struct) -> None:
@@ -243,7 +247,7 @@ class Fold:
         if (
             event.slot_ids == slot_ids
             and event.resource_id == resource_id
-            and event.booking_id == booking_id
+            and event.booking_id is booking_id
         ):
             return
         row = _columns(event.booking_id, event.resource_id, event.slot_ids)
@@ -333,6 +337,14 @@ class Fold:
 def _in_todays_words(event: LoggedEvent) -> Struct:
     data = upcast(event.type, event.schema, json.decode(event.data, type=dict[str, Any]))
     return msgspec.convert(data, FACTS[event.type])
+
+
+def _moment(recorded_s: float) -> str:
+    return (
+        datetime.fromtimestamp(recorded_s, UTC).isoformat()
+        if isfinite(recorded_s)
+        else str(recorded_s)
+    )
 
 
 def _columns(

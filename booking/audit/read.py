@@ -6,7 +6,6 @@ and is made read-only, so nothing can be written by mistake.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 from uuid import UUID
 
@@ -46,7 +45,8 @@ async def make_read_only(connection: "asyncpg.Connection[asyncpg.Record]") -> No
 
 
 ENDS = """
-SELECT head.epoch, head."position" AS head, head.recorded_at,
+SELECT head.epoch, head."position" AS head,
+       date_part('epoch', head.recorded_at) AS recorded_s,
        coalesce((SELECT max(e."position") FROM booking.event_log AS e), 0) AS newest
 FROM booking.log_head AS head
 """
@@ -57,18 +57,19 @@ class Ends(NamedTuple):
 
     epoch: UUID
     head: int
-    recorded_at: datetime
+    recorded_s: float
     newest: int
 
 
 async def ends(connection: "asyncpg.Connection[asyncpg.Record]") -> Ends:
     """Read both ends of one moment."""
     (row,) = await connection.fetch(ENDS)
-    return Ends(row["epoch"], row["head"], row["recorded_at"], row["newest"])
+    return Ends(row["epoch"], row["head"], row["recorded_s"], row["newest"])
 
 
+# A number is read faster than a moment, and in this century it tells microseconds apart.
 EVENTS = """
-SELECT "position", event_id, type, schema, recorded_at, booking_id, resource_id, slot_ids, slots, data
+SELECT "position", event_id, type, schema, date_part('epoch', recorded_at), booking_id, resource_id, slot_ids, slots, data
 FROM booking.event_log WHERE "position" > $1 AND "position" <= $2 ORDER BY "position" LIMIT $3
 """
 
