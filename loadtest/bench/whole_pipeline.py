@@ -7,7 +7,7 @@ second and notes the age of what it is shown. Afterwards the books are counted, 
 from msgspec import structs
 
 from loadtest.bench.age import too_few_looks, watched_age
-from loadtest.bench.arm import take_turns, warm_up
+from loadtest.bench.arm import choose_clients, take_turns, warm_up
 from loadtest.bench.figures import Measured, Wanted
 from loadtest.bench.pgbench import yardstick_beside
 from loadtest.bench.plan import Bench
@@ -49,6 +49,7 @@ async def measure(bench: Bench) -> Measured:
         )
         yardstick = await yardstick_beside(product, say=bench.say, calibration_s=plan.calibration_s)
         await warm_up([sale], seconds=plan.warm_up_s)
+        await choose_clients(sale, plan.pipeline_clients, seconds=plan.calibration_s, say=bench.say)
         turns = await take_turns(
             [yardstick], rounds=PAUSE_TURNS, seconds=plan.turn_s, say=bench.say
         )

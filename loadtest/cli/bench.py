@@ -27,7 +27,7 @@ from loadtest.failures import CannotRunError
 @click.option(
     "--connections",
     type=click.IntRange(1),
-    help="Clients at once. [default: 128; in hot_slot 128, 256 or 512, whichever suits each arm]",
+    help="Clients at once. [default: 128; in hot_slot 128, 256 or 512, in whole_pipeline 128 or 192, whichever suits]",
 )
 @click.option(
     "--slots",
@@ -100,6 +100,7 @@ def bench(
         sustained_s=sustained or plan.sustained_s,
         connections=connections or plan.connections,
         clients=(connections,) if connections else plan.clients,
+        pipeline_clients=(connections,) if connections else plan.pipeline_clients,
         slots=slots or plan.slots,
         rebuild_events=events or plan.rebuild_events,
         flat_events=events or plan.flat_events,

@@ -26,6 +26,7 @@ SHORT = Plan(
     sustained_s=1.2,
     connections=16,
     clients=(16,),
+    pipeline_clients=(16,),
     rebuild_events=12_000,
     flat_slots=2000,
     flat_events=4000,
