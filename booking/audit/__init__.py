@@ -13,6 +13,6 @@ nothing later. The auditor therefore
 Each comparison is exact at its own position, no snapshot outlives one page, and bookings go on
 meanwhile. Rows that appear behind the pages were made after the audit began; the next one sees them.
 
-Nothing is written. `read` has the statements, `events` and `fold` the memory of the log, `rows` the
+Nothing is written. `read` has the statements, `logged_event` one row of the log, `fold` its memory, `rows` the
 comparison, `findings` what was found, `report` its sentences.
 """

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from booking.audit import read
 from booking.audit.findings import Findings, Witness
-from booking.audit.fold import Fold, LoggedEvent
+from booking.audit.fold import Fold
+from booking.audit.logged_event import LoggedEvent
 from booking.audit.rows import Comparison
 from booking.edge.failures import Misconfigured
 from booking.edge.progress import Progress

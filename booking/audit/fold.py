@@ -9,11 +9,11 @@ import struct
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf, isfinite
-from typing import Any, Final, NamedTuple
+from typing import Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Struct, json
+from msgspec import Struct
 
 from booking.audit import follow_slot
 from booking.audit.entities import (
@@ -31,31 +31,12 @@ from booking.audit.entities import (
 from booking.audit.findings import Findings, Witness, differing, readable
 from booking.audit.follow_booking import FROM as OF_BOOKINGS
 from booking.audit.follow_booking import follow
+from booking.audit.logged_event import LoggedEvent, changes_of, columns, data_of
 from booking.events.envelope import SlotChange
-from booking.events.facts import FACTS, PolicyChanged, ResourceCreated, SlotOpened
-from booking.events.upcasters import NewerSchema, schema_now, upcast
+from booking.events.facts import PolicyChanged, ResourceCreated, SlotOpened
+from booking.events.upcasters import NewerSchema
 
-_changes = json.Decoder(list[SlotChange]).decode
-_TODAY: Final = {
-    kind: (schema_now(kind), json.Decoder(facts).decode) for kind, facts in FACTS.items()
-}
 _NO_ID: Final = UUID(int=0)
-
-
-class LoggedEvent(NamedTuple):
-    """Of one row of the log, what an audit needs."""
-
-    position: int
-    event_id: UUID
-    type: str
-    schema: int
-    recorded_s: float
-    """Since 1970."""
-    booking_id: UUID | None
-    resource_id: UUID | None
-    slot_ids: list[UUID]
-    slots: str
-    data: str
 
 
 class Fold:
@@ -112,9 +93,7 @@ class Fold:
             self._went_back(event.recorded_s, "event")
         self._recorded_s = event.recorded_s
         try:
-            schema, decode = _TODAY[event.type]
-            data = decode(event.data) if event.schema == schema else _in_todays_words(event)
-            self._take(event, _changes(event.slots), data)
+            self._take(event, changes_of(event), data_of(event))
         except (
             msgspec.MsgspecError,
             KeyError,
@@ -250,8 +229,8 @@ class Fold:
             and event.booking_id is booking_id
         ):
             return
-        row = _columns(event.booking_id, event.resource_id, event.slot_ids)
-        payload = _columns(booking_id, resource_id, slot_ids)
+        row = columns(event.booking_id, event.resource_id, event.slot_ids)
+        payload = columns(booking_id, resource_id, slot_ids)
         self._doubt("event", None, 1, "columns-as-payload", **differing(row=row, event=payload))
 
     def _resource_id(
@@ -334,27 +313,12 @@ class Fold:
         return False
 
 
-def _in_todays_words(event: LoggedEvent) -> Struct:
-    data = upcast(event.type, event.schema, json.decode(event.data, type=dict[str, Any]))
-    return msgspec.convert(data, FACTS[event.type])
-
-
 def _moment(recorded_s: float) -> str:
     return (
         datetime.fromtimestamp(recorded_s, UTC).isoformat()
         if isfinite(recorded_s)
         else str(recorded_s)
     )
-
-
-def _columns(
-    booking_id: UUID | None, resource_id: UUID | None, slot_ids: list[UUID]
-) -> dict[str, object]:
-    return {
-        "booking_id": None if booking_id is None else str(booking_id),
-        "resource_id": None if resource_id is None else str(resource_id),
-        "slot_ids": [str(slot_id) for slot_id in slot_ids],
-    }
 
 
 def use_key(slot_id: int, customer_id: int) -> int:
