@@ -74,6 +74,6 @@ class Cors:
 
         # An answer that is written at once would leave without them.
         piecewise = {
-            name: use for name, use in (scope["extensions"] or {}).items() if name != AT_ONCE
+            name: use for name, use in (scope.get("extensions") or {}).items() if name != AT_ONCE
         }
         await self._app({**scope, "extensions": piecewise}, receive, send_with_leave)
