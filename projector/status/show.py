@@ -1,7 +1,11 @@
 """Shows the pipeline once or again and again: a live table on a terminal, lines or JSON elsewhere."""
 
+import select
+import signal
+import socket
 import sys
-import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -27,34 +31,57 @@ def show(at: Sources, *, every_s: float | None, as_json: bool) -> int:
     if seen.consistency is None:
         raise Misconfigured(seen.untold[0])
     console = Console(highlight=False)
-    try:
-        if as_json:
-            while True:
-                sys.stdout.write(f"{_json(seen)}\n")
-                sys.stdout.flush()
-                if every_s is None:
-                    break
-                seen = _after(every_s, at)
-        elif every_s is not None and console.is_terminal:
-            with Live(table(seen), console=console, auto_refresh=False, screen=True) as live:
-                while True:
-                    seen = _after(every_s, at)
-                    live.update(table(seen), refresh=True)
-        else:
-            wide = Console(highlight=False, width=max(console.width, 200))
-            while True:
-                (console if console.is_terminal else wide).print(table(seen))
-                if every_s is None:
-                    break
-                seen = _after(every_s, at)
-    except KeyboardInterrupt:
-        pass  # the way to end it
+    if every_s is None:
+        _tell(seen, console, as_json=as_json)
+    else:
+        seen = _keep_telling(seen, at, console, every_s=every_s, as_json=as_json)
     return NEEDS_A_HAND if any(troubles(seen)) else NOTHING_WRONG
 
 
-def _after(every_s: float, at: Sources) -> Pipeline:
-    time.sleep(every_s)
-    return look(at)
+def _keep_telling(
+    seen: Pipeline, at: Sources, console: Console, *, every_s: float, as_json: bool
+) -> Pipeline:
+    """Tell what is seen until ctrl-C; returns what was seen last."""
+    with ctrl_c() as pressed_within:
+        if console.is_terminal and not as_json:
+            with Live(table(seen), console=console, auto_refresh=False, screen=True) as live:
+                while not pressed_within(every_s):
+                    seen = look(at)
+                    live.update(table(seen), refresh=True)
+            return seen
+        _tell(seen, console, as_json=as_json)
+        while not pressed_within(every_s):
+            seen = look(at)
+            _tell(seen, console, as_json=as_json)
+    return seen
+
+
+def _tell(seen: Pipeline, console: Console, *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(f"{_json(seen)}\n")
+        sys.stdout.flush()
+    else:
+        wide = Console(highlight=False, width=max(console.width, 200))
+        (console if console.is_terminal else wide).print(table(seen))
+
+
+@contextmanager
+def ctrl_c() -> Iterator[Callable[[float], bool]]:
+    """Whether it was pressed, within so many seconds at most.
+
+    As an exception it may be raised where a library holds a lock or nothing may be raised, and be lost; a
+    byte in a socket waits until somebody looks (`signal.set_wakeup_fd`).
+    """
+    told, tells = socket.socketpair()
+    with told, tells:
+        tells.setblocking(False)
+        before = signal.signal(signal.SIGINT, lambda *_: None)
+        other = signal.set_wakeup_fd(tells.fileno())
+        try:
+            yield lambda seconds: bool(select.select([told], [], [], seconds)[0])
+        finally:
+            signal.set_wakeup_fd(other)
+            signal.signal(signal.SIGINT, before)
 
 
 def _json(seen: Pipeline) -> str:

@@ -20,6 +20,7 @@ from booking.events.subjects import ADVISORIES, STREAM
 from projector.status.consistency import Consistency, LogSeen, StreamSeen
 from projector.status.measures import read_measures
 from projector.status.pipeline import Pipeline
+from projector.status.show import ctrl_c
 from projector.status.table import table
 
 
@@ -97,6 +98,18 @@ async def test_watched_where_no_terminal_is_it_goes_on_in_plain_lines_until_it_i
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 0
     assert [look["log"]["position"] for look in looks] == [looks[0]["log"]["position"]] * 2
+
+
+class PressedAsItGoes:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_is_heard_also_where_an_exception_would_be_lost():
+    with ctrl_c() as pressed_within:
+        assert not pressed_within(0)
+        PressedAsItGoes()
+        assert pressed_within(5)
 
 
 async def test_what_the_server_says_about_the_stream_is_kept(up, nats_elsewhere):
