@@ -2,10 +2,10 @@
 
 import signal
 
-import httpx
 import pytest
 from compose import SECRETS
 from mounted_nats import mounted_nats
+from plain_http import plain_http
 from processes import NGINX, Processes
 
 from booking.embedded.postgres import create_database
@@ -33,7 +33,7 @@ async def processes(postgres, nats_log, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 async def ask(processes):
-    async with httpx.AsyncClient(headers=KEY, timeout=10) as client:
+    async with plain_http(headers=KEY, timeout=10) as client:
 
         async def ask(method, path, **more):
             return await client.request(method, processes.url(method, path), **more)
@@ -96,7 +96,7 @@ async def test_seats_are_sold_by_one_process_and_shown_by_another(ask, evening):
 async def test_who_watches_is_told_of_a_sale(processes, ask, evening):
     watched = processes.url("GET", f"/v1/availability/stream?slot_id={evening}")
     async with (
-        httpx.AsyncClient(headers=KEY, timeout=10) as client,
+        plain_http(headers=KEY, timeout=10) as client,
         client.stream("GET", watched) as stream,
     ):
         lines = aiter(stream.aiter_lines())

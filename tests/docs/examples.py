@@ -11,6 +11,7 @@ than the page says, no more. What the page shows as "?" is any number.
 Headers of ```http are those that matter.
 """
 
+from plain_http import plain_http
 import asyncio
 import json
 import os
@@ -125,7 +126,7 @@ class Terminal:
     async def _let_the_view_catch_up(self) -> None:
         """People who type are slower than the read model; without this the examples would not be."""
         strong = {"Cache-Control": "no-cache", "Prefer": "wait=10"}
-        async with httpx.AsyncClient(base_url=self._url, timeout=15) as client:
+        async with plain_http(self._url, timeout=15) as client:
             assert (await client.get("/v1/resources", headers=strong)).status_code == 200
 
     async def _in_shell(self, text: str) -> str:

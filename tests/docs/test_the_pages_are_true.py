@@ -1,5 +1,6 @@
 """docs/*.md: examples run, tables equal the code, links lead somewhere."""
 
+from plain_http import plain_http
 import re
 from pathlib import Path
 
@@ -80,7 +81,7 @@ def test_every_link_leads_somewhere(page):
 
 
 async def served(system, path):
-    async with httpx.AsyncClient(base_url=system.url, timeout=10) as client:
+    async with plain_http(system.url, timeout=10) as client:
         return (await client.get(path)).json()
 
 

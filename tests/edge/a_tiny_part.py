@@ -13,6 +13,7 @@ import msgspec
 from litestar import get, post
 from litestar.params import FromPath, JSONBody
 from litestar.response import Stream
+from plain_http import plain_http
 
 from booking.edge.answers import Answer
 from booking.edge.api_keys import ApiKey, KeyTable
@@ -159,7 +160,7 @@ async def served(app: EdgeApplication) -> AsyncIterator[httpx.AsyncClient]:
     bound = bind("127.0.0.1", 0)
     serving = asyncio.create_task(serve(app, sockets=[bound], stop=stop))
     try:
-        async with httpx.AsyncClient(base_url=url_of(bound), timeout=10) as client:
+        async with plain_http(url_of(bound), timeout=10) as client:
             yield client
     finally:
         stop.set()

@@ -8,10 +8,10 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from eventually import eventually
 from httpx_sse import aconnect_sse
+from plain_http import plain_http
 
 from booking.edge.failures import Misconfigured
 from booking.edge.serving import bind, url_of
@@ -50,7 +50,7 @@ async def end_of(started) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stream_ends_with_bye_and_the_process_with_zero(number):
-    async with process() as tiny, httpx.AsyncClient(base_url=await line_of(tiny)) as client:
+    async with process() as tiny, plain_http(await line_of(tiny)) as client:
         async with aconnect_sse(client, "GET", "/v1/stream", timeout=10) as stream:
             events = stream.aiter_sse()
             assert (await anext(events)).event == "snapshot"
@@ -63,7 +63,7 @@ async def test_a_stream_ends_with_bye_and_the_process_with_zero(number):
 
 
 async def test_a_request_in_flight_is_answered_before_the_end():
-    async with process() as tiny, httpx.AsyncClient(base_url=await line_of(tiny)) as client:
+    async with process() as tiny, plain_http(await line_of(tiny)) as client:
         asking = asyncio.create_task(client.get("/v1/slow", timeout=10))
         assert await line_of(tiny) == "slow is in flight"
         tiny.terminate()
@@ -72,7 +72,7 @@ async def test_a_request_in_flight_is_answered_before_the_end():
 
 
 async def test_a_request_that_never_ends_is_cut_off():
-    async with process() as tiny, httpx.AsyncClient(base_url=await line_of(tiny)) as client:
+    async with process() as tiny, plain_http(await line_of(tiny)) as client:
         asking = asyncio.create_task(client.get("/v1/stuck", timeout=10))
         assert await line_of(tiny) == "stuck is in flight"
         tiny.terminate()

@@ -2,8 +2,8 @@
 
 import asyncio
 
-import httpx
 from a_tiny_part import THING, key, served, tiny_part
+from plain_http import plain_http
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -16,7 +16,7 @@ async def nothing() -> list[str]:
 
 
 async def scrape(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    async with httpx.AsyncClient() as client:
+    async with plain_http() as client:
         text = (await client.get(f"{url}/metrics")).text
     return {
         (sample.name, frozenset(sample.labels.items())): sample.value
@@ -79,7 +79,7 @@ async def test_every_listener_answers_for_its_process_health():
 
     async with (
         serve_metrics({"projector": []}, bound=bind("127.0.0.1", 0), missing=missing) as url,
-        httpx.AsyncClient(base_url=url) as client,
+        plain_http(url) as client,
     ):
         assert (await client.get("/health/live")).status_code == 200
         answer = await client.get("/health/ready")

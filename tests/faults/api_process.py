@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 from eventually import eventually
+from plain_http import plain_http
 
 START_DEADLINE_S = 30
 
@@ -54,7 +55,7 @@ class ApiProcess:
         return False
 
     def client(self, **options) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, trust_env=False, timeout=15, **options)
+        return plain_http(self.url, timeout=15, **options)
 
     def is_paused(self) -> bool:
         """Whether it has stopped itself (or was stopped) by a signal."""
@@ -68,7 +69,7 @@ class ApiProcess:
                 -1
             ]
         ) - {""}
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with plain_http() as client:
             lines = (await client.get(f"{url}/metrics")).text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 

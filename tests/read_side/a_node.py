@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 from eventually import eventually
+from plain_http import plain_http
 
 from booking.embedded.child import Child
 
@@ -35,7 +36,7 @@ async def a_node(
         "queries", program, environ=os.environ | settings | environ, log=folder / "log"
     )
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as client:
+        async with plain_http(f"http://127.0.0.1:{port}", timeout=20) as client:
 
             async def ready() -> bool:
                 with contextlib.suppress(httpx.TransportError):

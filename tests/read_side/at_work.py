@@ -9,6 +9,7 @@ from datetime import timedelta
 import asyncpg
 import httpx
 from eventually import eventually
+from plain_http import plain_http
 
 from booking.edge.database import DatabaseClock
 from booking.edge.serving import bind, http_app, serve, url_of
@@ -90,7 +91,7 @@ async def answering(
         app = http_app(part, environment=environment)
         serving = asyncio.create_task(serve(app, sockets=[bound], stop=stop))
         try:
-            async with httpx.AsyncClient(base_url=url_of(bound), timeout=20) as client:
+            async with plain_http(url_of(bound), timeout=20) as client:
                 client.stop, client.part = stop, part
                 yield client
         finally:

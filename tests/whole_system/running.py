@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 from eventually import eventually
+from plain_http import plain_http
 
 START_DEADLINE_S = 30
 STOP_DEADLINE_S = 12
@@ -43,7 +44,7 @@ class Up:
         return json.loads((self.data_dir / "run.json").read_text())
 
     def client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=10)
+        return plain_http(self.url, timeout=10)
 
     def family(self) -> dict[int, str]:
         """Every process that descends from this one, with its command line."""

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
+from plain_http import plain_http
 
 from booking.app import open_part
 from booking.edge.serving import bind, http_app, serve, url_of
@@ -195,9 +196,7 @@ async def open_shop(
                 serve(http_app(part, environment=environment), sockets=[bound], stop=stop)
             )
             limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
-            async with httpx.AsyncClient(
-                base_url=url, limits=limits, timeout=30, headers=headers, trust_env=False
-            ) as http:
+            async with plain_http(url, limits=limits, timeout=30, headers=headers) as http:
                 yield Shop(http, database)
             stop.set()
             await serving

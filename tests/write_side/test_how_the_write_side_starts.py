@@ -11,6 +11,7 @@ import httpx
 import nats
 import pytest
 from eventually import eventually
+from plain_http import plain_http
 from shop import Shop, open_shop
 
 from booking.api.problems import PROBLEMS, failed
@@ -171,7 +172,7 @@ async def test_a_process_killed_between_commit_and_answer_has_booked_and_the_key
         },
         stderr=asyncio.subprocess.DEVNULL,
     )
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+    async with plain_http(f"http://127.0.0.1:{port}") as http:
 
         async def live():
             with contextlib.suppress(httpx.TransportError):
