@@ -32,7 +32,9 @@ from booking.faults import (
     QueueFull,
 )
 
-BATCH_SIZE_MAX = 256
+BATCH_SIZE_MAX = 192
+"""Of commands decided together. Twice as many callers keep both sides at work: one half is decided while
+the other half's answers are read and its next commands sent. More are slower together, and read later."""
 SENT_AHEAD_MAX = 4096
 """Holds that expire in a batch for the commands behind them, beyond its size: so a resize sees at once
 what expired for it. As many take a fifth of a second."""

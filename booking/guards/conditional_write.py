@@ -15,7 +15,7 @@ numbers what happened. Each step is a function of its own. READ COMMITTED and se
 part of the guard: each statement sees what was committed before it began, and a locked row is read as
 it was when the lock was got, so what is judged is what is locked.
 
-What it costs: one round trip and one flush per batch of up to 256 commands; waiting for a slot's
+What it costs: one round trip and one flush per batch of up to 192 commands; waiting for a slot's
 lock while another process's batch commits (`lock_timeout` 2 s ends that).
 """
 

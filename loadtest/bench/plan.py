@@ -17,9 +17,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     sustained_s: float = 60.0
     """Of what must last: the whole pipeline, and a snapshot held open."""
     connections: int = 128
-    clients: tuple[int, ...] = (128, 256, 512)
+    clients: tuple[int, ...] = (128, 256, 384, 512)
     """What the product may choose from on one hot slot, and the routes beside it: pgbench may choose, too."""
-    pipeline_clients: tuple[int, ...] = (128, 192)
+    pipeline_clients: tuple[int, ...] = (128, 192, 384)
     """What the whole pipeline may choose from: more sell more, and see views older than is promised."""
     slots: tuple[int, ...] = (1,)
     """Over how many slots the guards are compared."""

@@ -42,7 +42,7 @@ POISONED = -1
 """The journey of whoever sends the poisoned command."""
 OTHERS = 2
 """API processes beside the system's own: of two, one waits while the other has all its locks; it takes two that wait to make a circle."""
-BATCH_SHOWN_MAX = 256
+BATCH_SHOWN_MAX = 192
 CROWDED_S = 0.005
 
 

@@ -30,27 +30,69 @@ async def heartbeats(nats) -> list[Heartbeat]:
     return heard
 
 
-async def test_a_quiet_log_is_said_to_be_quiet(database, relay, heartbeats):
+@pytest.fixture
+def at(relay):
+    """Sets the relay's clock."""
+
+    def set_clock(moment_s: float) -> None:
+        relay._now = lambda: moment_s
+
+    set_clock(1000.0)
+    return set_clock
+
+
+async def test_a_quiet_log_is_said_to_be_quiet(database, relay, heartbeats, at):
     await write_events(database, 7)
+    await relay_everything(relay)
     before = await database.fetchval("SELECT clock_timestamp()")
 
-    rounds = await relay_everything(relay)
+    at(1000.11)
+    assert (await relay.run_once()).heartbeat
 
-    assert [done.heartbeat for done in rounds] == [False, True]
-    await eventually(lambda: heartbeats)
-    (heard,) = heartbeats
+    await eventually(lambda: len(heartbeats) == 2)
+    heard = heartbeats[-1]
     assert (heard.epoch, heard.position) == (await epoch_of(database), 7)
     assert before <= heard.at <= await database.fetchval("SELECT clock_timestamp()")
 
 
-async def test_between_two_heartbeats_lies_a_tenth_of_a_second(relay):
-    clock = iter((1000.0, 1000.05, 1000.09, 1000.1, 1000.15, 1000.2))
-    await relay.run_once()
-    relay._heartbeat_at_s = 1000.0
-
+async def test_between_two_heartbeats_of_a_quiet_log_lies_a_tenth_of_a_second(relay, at):
     beats = []
-    for moment in clock:
-        relay._now = lambda moment=moment: moment
+    for moment in (1000.0, 1000.05, 1000.09, 1000.11, 1000.15, 1000.22):
+        at(moment)
+        beats += [(await relay.run_once()).heartbeat]
+
+    assert beats == [True, False, False, True, False, True]
+
+
+async def test_where_the_log_ends_now_is_said_ahead_of_its_last_events(
+    database, relay, heartbeats, at, monkeypatch
+):
+    """Whoever has applied them knows how fresh that is without waiting for a quiet moment."""
+    order = []
+    append = relay._append
+
+    async def appended(*what):
+        await eventually(lambda: len(heartbeats) == 2)
+        order.append("appended behind the heartbeat")
+        return await append(*what)
+
+    await relay.run_once()
+    monkeypatch.setattr(relay, "_append", appended)
+    await write_events(database, 3)
+    decided_at = await database.fetchval("SELECT clock_timestamp()")
+    at(1000.03)
+    done = await relay.run_once()
+
+    assert (done.published, done.heartbeat, order) == (3, True, ["appended behind the heartbeat"])
+    assert heartbeats[-1].position == 3
+    assert heartbeats[-1].at >= decided_at
+
+
+async def test_between_two_heartbeats_of_a_busy_log_lie_twenty_milliseconds(database, relay, at):
+    beats = []
+    for moment in (1000.0, 1000.01, 1000.015, 1000.021, 1000.03, 1000.05):
+        at(moment)
+        await write_events(database, 1)
         beats += [(await relay.run_once()).heartbeat]
 
     assert beats == [True, False, False, True, False, True]
@@ -99,7 +141,9 @@ async def test_a_heartbeat_never_claims_too_much(database, database_url):
         assert not too_much, f"{head} knows nothing of {too_much}"
 
 
-async def test_a_busy_relay_has_no_time_for_heartbeats(database, relay, heartbeats, monkeypatch):
+async def test_where_the_log_ends_is_not_said_long_before_its_events(
+    database, relay, heartbeats, at, monkeypatch
+):
     monkeypatch.setattr(relay_module, "CHAIN_MAX", 5)
     await write_events(database, 12)
 
@@ -108,6 +152,6 @@ async def test_a_busy_relay_has_no_time_for_heartbeats(database, relay, heartbea
     assert [(done.published, done.heartbeat) for done in rounds] == [
         (5, False),
         (5, False),
-        (2, False),
-        (0, True),
+        (2, True),
+        (0, False),
     ]
