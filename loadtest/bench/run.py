@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from loadtest.bench.disk import fdatasync_p50_ms
+from loadtest.bench.disk import Flushes
 from loadtest.bench.figures import Machine, Measured, Report, as_written
 from loadtest.bench.menu import MEASUREMENTS
 from loadtest.bench.page import page
@@ -80,13 +80,14 @@ async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> 
     """
     started_at, began_s, machine = datetime.now(UTC), time.monotonic(), this_machine()
     measured: list[Measured] = []
-    flushes_ms: list[float] = []
+    flushes = Flushes(delay_us=plan.flush_delay_us)
     interrupted = False
     for number, name in enumerate(names, 1):
         say(f"{name} ({number} of {len(names)}): {MEASUREMENTS[name].CLAIM}")
         try:
-            flushes_ms.append(await fdatasync_p50_ms(Path(tempfile.gettempdir())))
+            await flushes.look()
             measured.append(await _one(name, plan, say))
+            await flushes.look()
         except asyncio.CancelledError:
             say("interrupted: what was measured is kept")
             interrupted = True
@@ -101,8 +102,9 @@ async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> 
         took_s=time.monotonic() - began_s,
         command=again,
         machine=machine,
-        fdatasync_p50_ms=percentile(flushes_ms, 50),
+        fdatasync_p50_ms=percentile(flushes.bare_ms, 50),
         flush_delay_ms=plan.flush_delay_us / 1000,
+        flush_p50_ms=percentile(flushes.delayed_ms, 50),
         measured=measured,
     )
 

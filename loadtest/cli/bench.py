@@ -39,7 +39,7 @@ from loadtest.failures import CannotRunError
 @click.option(
     "--flush-delay-us",
     type=click.IntRange(1, 10_000),
-    help="Every flush takes at least so much longer, for the product and its yardsticks alike: as on a slower disk.",
+    help="Every flush waits so long first, for the product and its yardsticks alike: as on a slower disk. What it takes then is measured.",
 )
 @click.option(
     "--out",
