@@ -26,7 +26,7 @@ QUIET_HEARTBEAT_EVERY_S = 0.1
 """While there is nothing to publish."""
 BUSY_HEARTBEAT_EVERY_S = 0.02
 """At most, ahead of events that are the last ones so far. An event tells when it was decided, a heartbeat
-the later moment up to which no other one was: a view under load is a fifth younger by it."""
+the later moment up to which no other one was: a view under full load is a third younger by it."""
 
 
 class Round(Struct, frozen=True, kw_only=True):
