@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Tests mostly wait, for servers and for each other: more workers than cores, each with servers of its own.
+# More workers than cores, each with servers of its own; by file, so that what a file starts is started once.
 WORKERS ?= 3
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -27,7 +27,7 @@ demo: $(STAMP)  ## from nothing to a shown oversell, guard off and on
 	@$(BIN)/booking demo
 
 test: $(STAMP)  ## the specification, against real Postgres and NATS
-	@$(BIN)/python -m pytest -n $(WORKERS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-long: $(STAMP)  ## what takes minutes: kills at random, mutations, long stories
 	@$(BIN)/python -m pytest -m long
