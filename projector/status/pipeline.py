@@ -30,11 +30,12 @@ class Sources(Struct, frozen=True, kw_only=True):
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
-    """What was told; `untold` are the sentences of the sources that told nothing."""
+    """What was told; `silent` are the sentences of the sources that did not answer, `untold` of those not asked."""
 
     consistency: Consistency | None
     jetstream: JetStreamView | None
     measures: Measures | None
+    silent: list[str]
     untold: list[str]
 
 
@@ -72,6 +73,7 @@ def sources(
 
 def look(at: Sources) -> Pipeline:
     """Ask all sources at once."""
+    silent: list[str] = []
     untold: list[str] = []
 
     def told(asked: "Future[T] | None", otherwise: str) -> T | None:
@@ -81,7 +83,7 @@ def look(at: Sources) -> Pipeline:
         try:
             return asked.result()
         except NotTold as reason:
-            untold.append(str(reason))
+            silent.append(str(reason))
             return None
 
     with ThreadPoolExecutor(max_workers=3) as asking:
@@ -98,6 +100,7 @@ def look(at: Sources) -> Pipeline:
                 jetstream, "JetStream is not looked at: give --nats-monitoring-url, or set it."
             ),
             measures=told(measures, "Relay and batches are not looked at: give --metrics-url."),
+            silent=silent,
             untold=untold,
         )
 

@@ -29,7 +29,7 @@ def show(at: Sources, *, every_s: float | None, as_json: bool) -> int:
     """
     seen = look(at)
     if seen.consistency is None:
-        raise Misconfigured(seen.untold[0])
+        raise Misconfigured(seen.silent[0])
     console = Console(highlight=False)
     if every_s is None:
         _tell(seen, console, as_json=as_json)

@@ -17,7 +17,7 @@ from projector.status.troubles import troubles
 
 
 def table(pipeline: Pipeline) -> Group:
-    """The table and, below it, what is wrong and what is not known."""
+    """The table and, below it, what is wrong and what nobody was asked about."""
     rows = Table(box=None, pad_edge=False, header_style="bold")
     for name, justify in (
         ("", "left"),

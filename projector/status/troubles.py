@@ -1,6 +1,6 @@
 """What an operator should look at, a sentence with the remedy each; nothing when all is well.
 
-Judged by what the parts told, so a part that told nothing is no trouble here but named as unknown.
+A source that was asked and does not answer is one; what nobody was asked about is only named as unknown.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ AT_WORK = ("running", "behind", "rebuilding")
 
 
 def troubles(pipeline: Pipeline) -> Iterator[str]:
-    """The sentences, from the log onwards."""
+    """The sentences, of who does not answer and then from the log onwards."""
+    yield from pipeline.silent
     if pipeline.consistency is not None:
         yield from _of_readers(pipeline.consistency)
     if pipeline.jetstream is not None:

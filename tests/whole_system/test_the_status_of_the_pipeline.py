@@ -135,9 +135,18 @@ async def test_a_projector_that_is_paused_is_named_and_the_exit_code_says_so(up)
     await eventually(lambda: _when(told(up), lambda t: not t["troubles"]), within_s=15)
 
 
-async def test_a_source_that_tells_nothing_is_unknown_and_not_well(up):
-    _, table, _ = await status(up, "--nats-monitoring-url", "http://127.0.0.1:1")
-    assert "? http://127.0.0.1:1/varz does not answer" in table
+async def test_a_source_that_does_not_answer_needs_a_hand(up):
+    for source in ("--nats-monitoring-url", "--metrics-url"):
+        code, table, _ = await status(up, source, "http://127.0.0.1:1")
+        assert code == 1
+        assert "! http://127.0.0.1:1" in table
+        assert "does not answer" in table
+
+
+async def test_a_source_whose_address_nobody_knows_is_unknown_and_no_trouble(up):
+    code, table, _ = await status(up, "--url", up.url)
+    assert code == 0
+    assert "? Relay and batches are not looked at: give --metrics-url." in table
 
 
 def test_what_two_listeners_tell_of_one_read_model_and_one_stream_is_not_counted_twice():
@@ -162,6 +171,7 @@ def test_a_relay_that_hangs_is_as_far_behind_as_the_log_has_gone_on():
         consistency=seen,
         jetstream=None,
         measures=read_measures(["http://one"], lambda _: page),
+        silent=[],
         untold=[],
     )
     shown = Console(file=io.StringIO(), width=120)
