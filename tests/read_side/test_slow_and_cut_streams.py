@@ -197,6 +197,11 @@ async def test_without_nats_a_stream_lives_off_the_poll(log, stream, projector, 
     slot_id = await log.slot(resource_id)
     await stream.copy()
     async with answering(database_url, "", sync="polling", poll_ms=10) as api:
+
+        async def shown() -> bool:
+            return (await api.get(f"/v1/slots/{slot_id}")).status_code == 200
+
+        await eventually(shown)
         for query in (f"slot_id={slot_id}", f"resource_id={resource_id}"):
             async with (
                 asyncio.timeout(10),
