@@ -33,8 +33,8 @@ from booking.faults import (
 )
 
 BATCH_SIZE_MAX = 192
-"""Of commands decided together. Twice as many callers keep both sides at work: one half is decided while
-the other half's answers are read and its next commands sent. More are slower together, and read later."""
+"""Commands decided together. Twice as many callers keep both sides at work: half are decided while the others
+read their answers and ask again. Larger batches sold no more, and what readers saw was older."""
 SENT_AHEAD_MAX = 4096
 """Holds that expire in a batch for the commands behind them, beyond its size: so a resize sees at once
 what expired for it. As many take a fifth of a second."""
