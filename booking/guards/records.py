@@ -17,11 +17,11 @@ FROM booking.recall($1, $2)
 """
 FORGET = """
 DELETE FROM booking.command_record
-WHERE (caller, command_id) IN (
-    SELECT caller, command_id FROM booking.command_record
+WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM booking.command_record
     WHERE kept_since < clock_timestamp() - make_interval(hours => $1)
     ORDER BY kept_since
-    LIMIT $2)
+    LIMIT $2))
 """
 RECALL_DEADLINE_S = 5.0
 """As long as a command may wait, its place in the line for a connection included."""
