@@ -10,6 +10,8 @@ from statistics import median
 
 from msgspec import Struct, structs
 
+from loadtest.verdict import HOLDS, INTERRUPTED, VIOLATED
+
 # What a flush may cost for a ratio to be comparable with others: batching saves flushes, so it saves little where they are almost free
 # (memory, a controller with a battery) and looks better than it is where they are slow (disks that spin).
 FDATASYNC_MIN_MS = 0.1
@@ -200,7 +202,9 @@ class Report(Struct, frozen=True, kw_only=True):
     """What a flush cost in all, with that wait as long as it really took."""
     measured: list[Measured]
     interrupted: bool = False
-    """Whether somebody stopped it before the last measurement."""
+    """Whether somebody stopped it before its end."""
+    not_measured: list[str] = []
+    """Of which measurements that left nothing, the one it was at among them."""
 
     @property
     def comparable(self) -> bool:
@@ -208,9 +212,16 @@ class Report(Struct, frozen=True, kw_only=True):
         return FDATASYNC_MIN_MS <= self.flush_p50_ms <= FDATASYNC_MAX_MS
 
     @property
-    def holds(self) -> bool:
-        """Whether everything that was measured holds."""
-        return all(measured.holds for measured in self.measured)
+    def holds(self) -> bool | None:
+        """Whether everything that was measured holds; None where nothing was."""
+        return all(one.holds for one in self.measured) if self.measured else None
+
+    @property
+    def exit_code(self) -> int:
+        """What a script is told at the end."""
+        if self.interrupted:
+            return INTERRUPTED
+        return HOLDS if self.holds else VIOLATED
 
 
 def as_written(report: Report) -> dict[str, object]:

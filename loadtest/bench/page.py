@@ -3,7 +3,17 @@
 from html import escape
 
 from loadtest.bench.figures import Measured, Report, Turn
-from loadtest.bench.words import KEPT, cpu, flushes, machine, number, promise, rate
+from loadtest.bench.words import (
+    KEPT,
+    cpu,
+    flushes,
+    left_out,
+    machine,
+    number,
+    promise,
+    rate,
+    verdict,
+)
 from loadtest.reports.html import STYLE
 
 _KIND = {True: "on", False: "off", None: ""}
@@ -12,14 +22,14 @@ _KIND = {True: "on", False: "off", None: ""}
 def page(report: Report) -> str:
     """The whole page."""
     bad = "" if report.holds else " bad"
-    verdict = "Everything holds." if report.holds else "Not everything holds."
-    verdict += " Interrupted before the last measurement." if report.interrupted else ""
+    told = [verdict(report), *left_out(report)]
+    sentences = " ".join(f"{sentence.capitalize()}." for sentence in told)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>How fast, against what</title><style>{STYLE}</style></head><body><main>
 <h1>How fast, against what</h1>
-<p class="verdict{bad}">{verdict}</p>
+<p class="verdict{bad}">{escape(sentences)}</p>
 {section(report)}
 </main></body></html>
 """
@@ -85,7 +95,7 @@ def _arm(one: Measured, arm: str) -> str:
         _median_ms(turns, "p99_ms"),
         more,
         used,
-        f"{len(turns)} of {turns[0].seconds:.0f} s",
+        f"{len(turns)} of {round(turns[0].seconds, 1):g} s",
     )
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 

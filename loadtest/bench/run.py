@@ -22,7 +22,6 @@ from loadtest.bench.plan import Bench, Plan
 from loadtest.bench.words import measured_in_words, summary
 from loadtest.driver.percentile import percentile
 from loadtest.failures import CannotRunError
-from loadtest.verdict import HOLDS, INTERRUPTED, VIOLATED
 
 RESULT, PAGE = "bench.json", "bench.html"
 
@@ -56,9 +55,7 @@ async def run(
         _keep(out, written, page(report))
         say(f"report: {out / PAGE}")
     sys.stdout.write(f"{written.decode() if as_json else summary(report)}\n")
-    if report.interrupted:
-        return INTERRUPTED
-    return HOLDS if report.holds else VIOLATED
+    return report.exit_code
 
 
 def _keep(out: Path, written: bytes, shown: str) -> None:
@@ -98,6 +95,7 @@ async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> 
         raise CannotRunError(" ".join(sentence for one in measured for sentence in one.broken))
     return Report(
         interrupted=interrupted,
+        not_measured=list(names[len(measured) :]),
         started_at=f"{started_at:%Y-%m-%dT%H:%M:%SZ}",
         took_s=time.monotonic() - began_s,
         command=again,

@@ -46,10 +46,26 @@ def summary(report: Report) -> str:
             flushes(report),
             machine(report.machine),
             f"took {report.took_s:.0f} s; again: {report.command}",
-            *(["interrupted before the last measurement"] if report.interrupted else []),
-            "everything holds" if report.holds else "NOT EVERYTHING HOLDS",
+            *left_out(report),
+            verdict(report),
         ]
     )
+
+
+def verdict(report: Report) -> str:
+    """Whether the promises hold, as far as an interruption let them be measured."""
+    if report.holds is None:
+        return "nothing was measured"
+    if not report.holds:
+        return "NOT EVERYTHING HOLDS"
+    return "what was measured holds" if report.interrupted else "everything holds"
+
+
+def left_out(report: Report) -> list[str]:
+    """What an interruption left unmeasured: a sentence, none when it left nothing."""
+    if not report.not_measured:
+        return []
+    return [f"interrupted, so not measured: {', '.join(report.not_measured)}"]
 
 
 def promise(found: Finding, one: Measured) -> tuple[str, str, str, str, str]:
@@ -111,6 +127,8 @@ def number(value: float) -> str:
 
 def flushes(report: Report) -> str:
     """What a flush cost, and what that says about the ratios."""
+    if not report.fdatasync_p50_ms:  # interrupted before the first of them
+        return "what a flush takes was not measured"
     told = f"fdatasync p50 {report.fdatasync_p50_ms:.3f} ms"
     if report.flush_delay_ms:
         told += f", {report.flush_p50_ms:.3f} ms with the {report.flush_delay_ms:.3f} ms that every flush of Postgres waits ON PURPOSE, in all arms"

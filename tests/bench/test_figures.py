@@ -18,6 +18,7 @@ from loadtest.bench.figures import (
 from loadtest.bench.page import page
 from loadtest.bench.words import summary
 from loadtest.instruments.cpu_used import per_answer_us
+from loadtest.verdict import INTERRUPTED
 
 THREE_TIMES = Wanted(says="fast against slow", arm="fast", against="slow", at_least=3)
 SOON = Wanted(says="answered soon", arm="fast", figure="age_p99_ms", at_most=150)
@@ -169,6 +170,33 @@ def test_the_page_shows_every_promise_and_asks_the_network_for_nothing():
     assert "a note &lt;beside&gt;" in shown
     assert "http://" not in shown
     assert "https://" not in shown
+
+
+def test_an_interrupted_bench_that_measured_nothing_does_not_say_that_anything_holds():
+    nothing = replace(
+        REPORT, measured=[], interrupted=True, not_measured=["a_race"], fdatasync_p50_ms=0.0
+    )
+    said = summary(nothing)
+    assert said.endswith("interrupted, so not measured: a_race\nnothing was measured")
+    assert "flushes are almost free" not in said
+    assert '<p class="verdict bad">Nothing was measured. Interrupted, so' in page(nothing)
+    assert as_written(nothing)["holds"] is None
+    assert nothing.exit_code == INTERRUPTED
+
+
+def test_an_interrupted_bench_judges_what_was_measured_and_names_what_was_not():
+    half = replace(REPORT, interrupted=True, not_measured=["b_race", "c_race"])
+    said = summary(half)
+    assert said.endswith("interrupted, so not measured: b_race, c_race\nwhat was measured holds")
+    assert "What was measured holds. Interrupted, so not measured: b_race, c_race." in page(half)
+    missed = replace(half, measured=[replace(MEASURED, broken=["One booking is missing."])])
+    assert summary(missed).endswith("NOT EVERYTHING HOLDS")
+
+
+def test_the_page_tells_how_long_a_turn_was_also_where_it_was_short():
+    short = [replace(each, seconds=0.504) for each in MEASURED.turns]
+    assert "3 of 0.5 s" in page(replace(REPORT, measured=[replace(MEASURED, turns=short)]))
+    assert "3 of 3 s" in page(REPORT)
 
 
 def test_cpu_is_told_per_answer_and_only_of_who_worked():

@@ -1,5 +1,6 @@
 """Every measurement can be made, and is believed only when its books agree."""
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -79,6 +80,23 @@ async def test_what_cannot_be_started_is_told_and_does_not_stop_the_others(monke
     assert "hot_slot: There is no disk." in summary(report)
     with pytest.raises(CannotRunError, match=r"There is no disk\."):
         await measure(["hot_slot"], plan=SHORT, say=lambda _: None, again="loadtest bench")
+
+
+async def test_an_interruption_keeps_what_was_measured_and_names_what_was_not(monkeypatch):
+    async def done(bench):
+        return Measured(name="stays", claim="it stays", wanted=[], turns=[], broken=[])
+
+    async def stopped(bench):
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(stays, "measure", done)
+    monkeypatch.setattr(hot_slot, "measure", stopped)
+    report = await measure(
+        ["stays", "hot_slot", "slot_read"], plan=SHORT, say=lambda _: None, again="loadtest bench"
+    )
+    assert [one.name for one in report.measured] == ["stays"]
+    assert report.interrupted
+    assert report.not_measured == ["hot_slot", "slot_read"]
 
 
 def test_the_guards_compared_are_all_that_guard_the_last_place():
