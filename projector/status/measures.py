@@ -20,11 +20,15 @@ SHARED = frozenset(
     }
 )
 """What several listeners tell of the same thing, the one stream or the one read model."""
+UP = "process_up"
+"""What a listener tells of each process it shows: 1 when it answered."""
 
 
 class Measures(Struct, frozen=True, kw_only=True):
     """The figures of the table; None where no listener told them."""
 
+    down: list[str]
+    """Processes that did not answer the listener that shows them, by name."""
     relay_position: int | None
     """Where the relay saw the stream end."""
     relay_lag_events: int | None
@@ -47,6 +51,7 @@ def read_measures(urls: Iterable[str], fetch: Callable[[str], bytes]) -> Measure
         NotTold: a listener does not answer, or tells no metrics.
     """
     totals: dict[str, float] = {}
+    down: set[str] = set()
     for url in urls:
         try:
             families = list(text_string_to_metric_families(fetch(_page(url)).decode()))
@@ -54,11 +59,14 @@ def read_measures(urls: Iterable[str], fetch: Callable[[str], bytes]) -> Measure
             raise NotTold(f"{url} is no metrics listener.") from error
         for family in families:
             for sample in family.samples:
+                if sample.name == UP and not sample.value:
+                    down.add(sample.labels.get("process", url))
                 before = totals.get(sample.name, 0.0)
                 totals[sample.name] = (
                     max(before, sample.value) if sample.name in SHARED else before + sample.value
                 )
     return Measures(
+        down=sorted(down),
         relay_position=_whole(totals, "booking_relay_stream_position"),
         relay_lag_events=_whole(totals, "booking_relay_lag_events"),
         relay_healed=_whole(totals, "booking_relay_healed_total"),

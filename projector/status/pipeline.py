@@ -1,5 +1,6 @@
 """One look at the whole pipeline: every source asked at the same time, each answer or its reason."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,10 @@ from projector.status.consistency import Consistency
 from projector.status.fetch import NotTold, fetch
 from projector.status.jetstream import JetStreamView, look_at_jetstream
 from projector.status.measures import Measures, read_measures
+
+CATCHES_UP_WITHIN_S = 2.0
+"""The relay needs a tenth of a second for what was committed, or is told at once."""
+LOOK_AGAIN_AFTER_S = 0.1
 
 T = TypeVar("T")
 
@@ -37,6 +42,24 @@ class Pipeline(Struct, frozen=True, kw_only=True):
     measures: Measures | None
     silent: list[str]
     untold: list[str]
+    stream_lacks: int = 0
+    """Events that the log has had for more than `CATCHES_UP_WITHIN_S` and the stream has not."""
+
+    @property
+    def log_position(self) -> int | None:
+        """Where the log ends."""
+        log = self.consistency.log if self.consistency else None
+        return log.position if log else None
+
+    @property
+    def stream_position(self) -> int | None:
+        """Where the stream ends, by the NATS server: what projectors said of it may be old."""
+        stream = self.jetstream.stream if self.jetstream else None
+        return stream.last_seq if stream else None
+
+    def lacking(self, position: int) -> int:
+        """How many events up to a position are not in the stream; 0 where nobody tells of it."""
+        return 0 if self.stream_position is None else max(0, position - self.stream_position)
 
 
 def sources(
@@ -72,7 +95,23 @@ def sources(
 
 
 def look(at: Sources) -> Pipeline:
-    """Ask all sources at once."""
+    """Ask all sources at once; while the stream is behind the log, again, for whether it stays so.
+
+    A healthy stream is behind for some milliseconds after every commit: only what it still lacks
+    `CATCHES_UP_WITHIN_S` later says something.
+    """
+    seen = _ask(at)
+    awaited = seen.log_position or 0
+    ends_s = time.monotonic() + CATCHES_UP_WITHIN_S
+    while lacking := seen.lacking(awaited):
+        if time.monotonic() > ends_s:
+            return msgspec.structs.replace(seen, stream_lacks=lacking)
+        time.sleep(LOOK_AGAIN_AFTER_S)
+        seen = _ask(at)
+    return seen
+
+
+def _ask(at: Sources) -> Pipeline:
     silent: list[str] = []
     untold: list[str] = []
 

@@ -12,8 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from projector.status.jetstream import JetStreamView
+from projector.status.measures import Measures
 from projector.status.pipeline import Pipeline
 from projector.status.troubles import troubles
+
+RELAY = "relay"
+"""Its name where `booking up` shows its processes."""
 
 
 def table(pipeline: Pipeline) -> Group:
@@ -36,7 +40,7 @@ def table(pipeline: Pipeline) -> Group:
 
 def _add_log_and_stream(rows: Table, pipeline: Pipeline) -> None:
     seen, jetstream, measures = pipeline.consistency, pipeline.jetstream, pipeline.measures
-    head = seen.log.position if seen and seen.log else None
+    head = pipeline.log_position
     epoch = f"epoch {seen.epoch}" if seen and seen.epoch else ""
     queue = _said(measures.commands_queued if measures else None)
     batch = _mean(measures.commands_per_batch if measures else None)
@@ -48,12 +52,12 @@ def _add_log_and_stream(rows: Table, pipeline: Pipeline) -> None:
             _said(measures.relay_position),
             _lag(head, measures.relay_position),
             "",
-            f"{_said(measures.relay_connects)} connections made, "
-            f"stream healed {_said(measures.relay_healed)} times",
+            _of_relay(measures),
+            style="red" if RELAY in measures.down else None,
         )
-    last_seq = seen.stream.last_seq if seen else None
-    if jetstream is not None and jetstream.stream is not None:
-        last_seq = jetstream.stream.last_seq
+    last_seq = pipeline.stream_position
+    if last_seq is None and seen:
+        last_seq = seen.stream.last_seq
     rows.add_row("stream", _said(last_seq), _lag(head, last_seq), "", _of_stream(jetstream))
     if jetstream is not None and jetstream.stream is not None:
         for consumer in jetstream.stream.consumers:
@@ -71,7 +75,7 @@ def _add_readers(rows: Table, pipeline: Pipeline) -> None:
     seen, measures = pipeline.consistency, pipeline.measures
     if seen is None:
         return
-    head = seen.log.position if seen.log else None
+    head = pipeline.log_position
     batch = _mean(measures.events_per_batch if measures else None)
     for p in seen.projectors:
         # The mean is of all listeners together: it says nothing of one that does not work.
@@ -92,6 +96,15 @@ def _add_readers(rows: Table, pipeline: Pipeline) -> None:
             _said(node.age_ms),
             node.node,
         )
+
+
+def _of_relay(measures: Measures) -> str:
+    if RELAY in measures.down:
+        return "does not answer"
+    if measures.relay_connects is None:
+        return "not told by any listener that was asked"
+    healed = _said(measures.relay_healed or 0)
+    return f"{_said(measures.relay_connects)} connections made, stream healed {healed} times"
 
 
 def _of_stream(jetstream: JetStreamView | None) -> str:

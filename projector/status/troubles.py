@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from projector.status.consistency import Consistency
 from projector.status.jetstream import JetStreamView
 from projector.status.measures import Measures
-from projector.status.pipeline import Pipeline
+from projector.status.pipeline import CATCHES_UP_WITHIN_S, Pipeline
 
 SILENT_MS = 2_500
 """Everybody renews its row once a second, and hears of the log every 100 ms."""
@@ -22,6 +22,11 @@ def troubles(pipeline: Pipeline) -> Iterator[str]:
         yield from _of_readers(pipeline.consistency)
     if pipeline.jetstream is not None:
         yield from _of_jetstream(pipeline.jetstream)
+    if pipeline.stream_lacks:
+        yield (
+            f"The stream has lacked {pipeline.stream_lacks:,} events of the log for more than "
+            f"{CATCHES_UP_WITHIN_S:.0f} s: is `booking relay` at work?"
+        )
     if pipeline.measures is not None:
         yield from _of_measures(pipeline.measures)
 
@@ -56,5 +61,7 @@ def _of_jetstream(jetstream: JetStreamView) -> Iterator[str]:
 
 
 def _of_measures(measures: Measures) -> Iterator[str]:
+    for process in measures.down:
+        yield f"The {process} does not answer: does it run, and what does its log say?"
     if measures.drift:
         yield f"{measures.drift:,} rows have drifted: run `projector verify --repair`."

@@ -127,12 +127,42 @@ async def test_a_projector_that_is_paused_is_named_and_the_exit_code_says_so(up)
     (pid,) = [pid for pid, command in up.family().items() if "projector.cli run" in command]
     os.kill(pid, signal.SIGSTOP)
     try:
-        seen = await eventually(lambda: _when(told(up), lambda t: t["troubles"]), within_s=30)
-        assert "has heard nothing for" in " ".join(seen["troubles"])
+
+        def it_is_named(told: dict) -> bool:
+            return "has heard nothing for" in " ".join(told["troubles"])
+
+        await eventually(lambda: _when(told(up), it_is_named), within_s=30)
         assert (await status(up))[0] == 1
     finally:
         os.kill(pid, signal.SIGCONT)
     await eventually(lambda: _when(told(up), lambda t: not t["troubles"]), within_s=15)
+
+
+async def test_a_relay_that_is_paused_is_named_and_so_is_the_stream_that_stays_behind_the_log(up):
+    (pid,) = [pid for pid, command in up.family().items() if "booking.cli relay" in command]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        async with up.client() as client:
+            await open_slot(client, capacity=5)
+        code, shown, _ = await status(up)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert code == 1
+    assert "! The relay does not answer" in shown
+    assert "! The stream has lacked 2 events of the log" in shown
+    (relay,) = [line for line in shown.splitlines() if line.startswith("relay")]
+    assert "does not answer" in relay
+    await eventually(lambda: _when(told(up), lambda t: not t["troubles"]), within_s=15)
+
+
+async def test_a_stream_that_has_caught_up_by_the_next_look_needs_no_hand(up):
+    async with up.client() as client:
+        booking = asyncio.create_task(_book_on_and_on(client))
+        try:
+            seen = [await status(up) for _ in range(3)]
+        finally:
+            booking.cancel()
+    assert [code for code, *_ in seen] == [0, 0, 0], seen
 
 
 async def test_a_source_that_does_not_answer_needs_a_hand(up):
@@ -184,6 +214,11 @@ async def test_without_queries_to_ask_it_says_what_to_start(up):
     code, _, error = await status(up, "--url", "http://127.0.0.1:1")
     assert (code, error.count("\n")) == (2, 1)
     assert "is it running there?" in error
+
+
+async def _book_on_and_on(client):
+    while True:
+        await book(client, await open_slot(client, capacity=1))
 
 
 async def _when(looking, condition):
