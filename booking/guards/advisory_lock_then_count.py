@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from booking.commands.command import Command, Decision
-from booking.guards.bookkeeping import Move, Short, count_units, keep
+from booking.guards.bookkeeping import Move, Short, keep
 from booking.guards.claims import claim
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended($1::uuid::text, 0))"
@@ -24,7 +24,7 @@ async def take(connection: asyncpg.Connection, commands: Sequence[Command]) -> l
     return await keep(connection, commands, grant)
 
 
-async def grant(connection: asyncpg.Connection, move: Move) -> asyncpg.Record | Short:
-    """Lock, count, claim; the slot's own counters only follow."""
+async def grant(connection: asyncpg.Connection, move: Move) -> Short | None:
+    """Lock, count, claim; the slot's row is not written, its counters only follow."""
     await connection.execute(LOCK, move.slot_id)
-    return await claim(connection, move) or await count_units(connection, move)
+    return await claim(connection, move)

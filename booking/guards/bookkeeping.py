@@ -1,8 +1,11 @@
 """The bookkeeping around a guard of the laboratory: all that an arm does besides its guard.
 
 Keys, refusals that need no counting, bookings, events and positions, by the statements the product
-uses too (`booking.recall`, `booking.record`), in a transaction that the client leads. A guard hands
-in one function, `grant`, which is asked slot by slot; so arms differ in the guard alone.
+uses too (`booking.recall`, `booking.record`), in a transaction that the client leads. The arm's `take`
+opens it, because its isolation level, and how many it takes, are part of the idea. A guard hands in
+one function, `grant`, which is asked slot by slot; so arms differ in the guard alone. A guard that
+decides by something else than the slot's own row does not write it: its counters and its version are
+written here, when every line is granted.
 """
 
 import asyncio
@@ -57,8 +60,9 @@ class Short(NamedTuple):
     version: int
 
 
-Grant = Callable[[asyncpg.Connection, Move], Awaitable[asyncpg.Record | Short]]
-"""A guard's own part: moves the units and returns the slot as `count_units` does, or says no."""
+Grant = Callable[[asyncpg.Connection, Move], Awaitable[asyncpg.Record | Short | None]]
+"""A guard's own part: says no, or grants the units. The row is the slot's as `count_units` returns it, where
+granting them was writing it; None leaves that to the bookkeeping."""
 
 
 class _Entry(NamedTuple):
@@ -186,7 +190,7 @@ async def _move(
     connection: asyncpg.Connection, moves: Sequence[Move], grant: Grant
 ) -> list[tuple[Move, asyncpg.Record]] | Refusal:
     """Ask the guard for each line, in slot id order: all are granted, or none."""
-    granted: list[tuple[Move, asyncpg.Record]] = []
+    granted: list[tuple[Move, asyncpg.Record | None]] = []
     short: list[dict[str, object]] = []
 
     async def ask() -> None:
@@ -210,7 +214,7 @@ async def _move(
             pass
     if short:
         return Refusal("capacity-exceeded", 409, json.encode({"lines": short}).decode())
-    return granted
+    return [(move, row or await count_units(connection, move)) for move, row in granted]
 
 
 async def _record(

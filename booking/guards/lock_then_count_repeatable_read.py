@@ -19,7 +19,7 @@ import asyncpg
 
 from booking.commands.command import Command, Decision
 from booking.guards.advisory_lock_then_count import LOCK
-from booking.guards.bookkeeping import Move, Short, count_units, keep, new_moves
+from booking.guards.bookkeeping import Move, Short, keep, new_moves
 from booking.guards.claims import claim
 from booking.guards.facts import TAKING
 
@@ -47,11 +47,10 @@ async def take(connection: asyncpg.Connection, commands: Sequence[Command]) -> l
             with suppress(_LineIsShort):
                 await _claim_all(connection, command, short)
 
-    async def as_counted(connection: asyncpg.Connection, move: Move) -> asyncpg.Record | Short:
+    async def as_counted(connection: asyncpg.Connection, move: Move) -> Short | None:
         if move.units < 0:
-            await claim(connection, move)  # giving back needs no count
-        too_few = short.get((move.booking_id, move.slot_id))
-        return too_few or await count_units(connection, move)
+            return await claim(connection, move)  # giving back needs no count
+        return short.get((move.booking_id, move.slot_id))
 
     try:
         return await keep(connection, commands, as_counted)

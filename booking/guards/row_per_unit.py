@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from booking.commands.command import Command, Decision
-from booking.guards.bookkeeping import Move, Short, count_units, keep
+from booking.guards.bookkeeping import Move, Short, keep
 
 # All that were asked for, or none.
 TAKE_FREE = """
@@ -39,14 +39,14 @@ async def take(connection: asyncpg.Connection, commands: Sequence[Command]) -> l
     return await keep(connection, commands, grant)
 
 
-async def grant(connection: asyncpg.Connection, move: Move) -> asyncpg.Record | Short:
+async def grant(connection: asyncpg.Connection, move: Move) -> Short | None:
     """Take free units that nobody is looking at, or give the booking's back."""
     if move.units < 0:
         await connection.execute(GIVE_BACK, move.slot_id, move.booking_id)
-        return await count_units(connection, move)
+        return None
     units = await connection.fetchrow(TAKE_FREE, move.slot_id, move.booking_id, move.units)
     if units is None:
         raise AssertionError("A statement without FROM has answered no row.")
     if units["taken"] < move.units:
         return Short(units["found"], units["version"])
-    return await count_units(connection, move)
+    return None

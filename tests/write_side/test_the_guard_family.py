@@ -52,6 +52,12 @@ HONEST = [name for name in PROTECTING if name != "row_per_unit"]
 SAYS_NO = [name for name in FAMILY if name != "unguarded"]
 OF_THE_LABORATORY = [name for name in FAMILY if name != THE_PRODUCTS]
 
+BESIDE_THE_ROW = {
+    "row_lock_then_count": row_lock_then_count.grant,
+    "advisory_lock_then_count": advisory_lock_then_count.grant,
+    "row_per_unit": row_per_unit.grant,
+}
+
 NUMBERS = count(1)
 
 TABLES = (
@@ -418,6 +424,19 @@ async def test_counting_behind_a_lock_is_safe_and_a_stricter_isolation_level_und
         assert outcomes == ["accepted", "capacity-exceeded"]
         assert await hall.shop.oversold(str(hall.slot)) == 0
     await hall.shop.assert_books_agree()
+
+
+@at_the(*BESIDE_THE_ROW)
+async def test_who_decides_by_something_else_than_the_slots_row_does_not_write_it(hall):
+    """What is counted decides; the row, which everybody writes in the end, must not be what protects the count."""
+    grant = BESIDE_THE_ROW[hall.shop.guard]
+    connection = await hall.connection()
+    row = "SELECT xmin, * FROM booking.slot WHERE slot_id = $1"
+    async with connection.transaction():
+        before = await connection.fetchrow(row, hall.slot)
+        assert await grant(connection, Move(uuid4(), hall.slot, 0, 1)) is None
+        assert (await grant(connection, Move(uuid4(), hall.slot, 0, 1))).remaining == 0
+        assert await connection.fetchrow(row, hall.slot) == before
 
 
 @at_the("row_lock_then_count", "conditional_write_singly", THE_PRODUCTS)
