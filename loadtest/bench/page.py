@@ -16,27 +16,26 @@ from loadtest.bench.words import (
 )
 from loadtest.reports.html import STYLE
 
+TITLE = "How fast, against what"
 _KIND = {True: "on", False: "off", None: ""}
 
 
 def page(report: Report) -> str:
     """The whole page."""
-    bad = "" if report.holds else " bad"
-    told = [verdict(report), *left_out(report)]
-    sentences = " ".join(f"{sentence.capitalize()}." for sentence in told)
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>How fast, against what</title><style>{STYLE}</style></head><body><main>
-<h1>How fast, against what</h1>
-<p class="verdict{bad}">{escape(sentences)}</p>
+<title>{TITLE}</title><style>{STYLE}</style></head><body><main>
 {section(report)}
 </main></body></html>
 """
 
 
 def section(report: Report) -> str:
-    """What a page that holds more shows of a bench."""
+    """All of a bench, for a page of its own and for one that holds more."""
+    bad = "" if report.holds else " bad"
+    told = [verdict(report), *left_out(report)]
+    sentences = " ".join(f"{sentence.capitalize()}." for sentence in told)
     about = {
         "again": report.command,
         "started": report.started_at,
@@ -45,11 +44,13 @@ def section(report: Report) -> str:
         "flushes": flushes(report),
     }
     listed = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in about.items())
-    return f"""<section><h2>Promised and measured</h2>{_promises(report)}{_objections(report)}
+    return f"""<section><h1>{TITLE}</h1>
+<p class="verdict{bad}">{escape(sentences)}</p></section>
+<section><h2>Promised and measured</h2>{_promises(report)}{_objections(report)}
 <p class="soft">A figure is the median of its turns, with the lowest and the highest beside it; a ratio that of two medians, with the range of neighbouring turns, or of the extremes
 where one arm took more turns. All systems of a measurement ran from before its first turn to after its last, Postgres with fsync and synchronous_commit on. CPU is per answer; the generator shares the cores with what it measures.</p></section>
 {"".join(_measured(one) for one in report.measured)}
-<section><h2>This run</h2><dl>{listed}</dl></section>"""
+<section><h2>This bench</h2><dl>{listed}</dl></section>"""
 
 
 def _promises(report: Report) -> str:

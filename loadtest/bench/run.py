@@ -11,19 +11,16 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 from msgspec import structs
 
 from loadtest.bench.disk import Flushes
-from loadtest.bench.figures import Machine, Measured, Report, as_written
+from loadtest.bench.figures import Machine, Measured, Report
 from loadtest.bench.menu import MEASUREMENTS
-from loadtest.bench.page import page
 from loadtest.bench.plan import Bench, Plan
+from loadtest.bench.store import encoded, write
 from loadtest.bench.words import measured_in_words, summary
 from loadtest.driver.percentile import percentile
 from loadtest.failures import CannotRunError
-
-RESULT, PAGE = "bench.json", "bench.html"
 
 Say = Callable[[str], None]
 
@@ -50,23 +47,10 @@ async def run(
         sys.stderr.flush()
 
     report = await measure(names, plan=plan, say=say, again=again)
-    written = msgspec.json.format(msgspec.json.encode(as_written(report)))
     if out is not None:
-        _keep(out, written, page(report))
-        say(f"report: {out / PAGE}")
-    sys.stdout.write(f"{written.decode() if as_json else summary(report)}\n")
+        say(f"report: {write(report, out)}")
+    sys.stdout.write(encoded(report).decode() if as_json else f"{summary(report)}\n")
     return report.exit_code
-
-
-def _keep(out: Path, written: bytes, shown: str) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / RESULT).write_bytes(written + b"\n")
-        (out / PAGE).write_text(shown, encoding="utf-8")
-    except OSError as error:
-        raise CannotRunError(
-            f"{out} cannot be written ({error.strerror}): give another --out."
-        ) from error
 
 
 async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> Report:
@@ -86,7 +70,7 @@ async def measure(names: Sequence[str], *, plan: Plan, say: Say, again: str) -> 
             measured.append(await _one(name, plan, say))
             await flushes.look()
         except asyncio.CancelledError:
-            say("interrupted: what was measured is kept")
+            say("interrupted: what was measured is kept" if measured else "interrupted")
             interrupted = True
             break
         for line in measured_in_words(measured[-1]):

@@ -1,4 +1,4 @@
-"""The command `loadtest report`: a run judged again from its folder, or two runs compared."""
+"""The command `loadtest report`: a run judged again from its folder, a bench beside it, or two runs compared."""
 # ruff: noqa: D301, PLC0415  click's mark for "do not wrap" is a backspace; imports inside, so that --help answers at once
 
 import sys
@@ -21,32 +21,49 @@ from loadtest.verdict import HOLDS, INTERRUPTED, INVALID_EXPERIMENT, VIOLATED
 def report(directories: tuple[Path, ...], markdown: Path | None) -> None:
     """Judges a run again from its histories and writes its report anew; compares two runs.
 
+    A bench is shown again from its figures. Given beside a run, or measured into its folder, it becomes a section of the run's page.
+
     \b
     loadtest report reports/20260101-120000
     loadtest report reports/20260101-120000 --markdown docs/results.md
     loadtest report reports/before reports/after
+    loadtest report reports/bench-20260101-130000
+    loadtest report reports/20260101-120000 reports/bench-20260101-130000
 
-    Exit code: that of the run as it is judged now, the gravest of several; two compared have none.
+    Exit code: that of the run or bench as it is judged now, the gravest of several; two compared have none.
     """
+    from loadtest.bench import store as benches
+    from loadtest.bench.page import section
+    from loadtest.bench.words import summary
+    from loadtest.experiment.asked import RUN
     from loadtest.reports.store import write
     from loadtest.reports.text import console, print_findings
     from loadtest.run import findings_of
 
-    found = [findings_of(directory) for directory in directories]
+    benched = {d: bench for d in directories if (bench := benches.read(d)) is not None}
+    # What is neither is told by what looks for a run.
+    runs = {d: findings_of(d) for d in directories if d not in benched or (d / RUN).exists()}
     if markdown is not None:
-        if len(found) != 1:
+        if len(runs) != 1:
             raise click.UsageError("--markdown is of one run: give one directory.")
         from loadtest.reports.markdown import write_markdown
 
-        write_markdown(found[0], markdown)
-    if len(found) == 2:
+        [findings] = runs.values()
+        write_markdown(findings, markdown)
+    if len(runs) == len(directories) == 2:
         from loadtest.reports.comparison import print_comparison
 
-        print_comparison(console(), found[0], found[1], names=[str(d) for d in directories])
+        before, after = runs.values()
+        print_comparison(console(), before, after, names=[str(d) for d in directories])
         return
-    for findings, directory in zip(found, directories, strict=True):
+    for directory, findings in runs.items():
         print_findings(console(), findings)
-        click.echo(f"report: {write(findings, directory)}")
-    codes = {findings.exit_code for findings in found}
+        shown = [section(b) for d, b in benched.items() if d == directory or d not in runs]
+        click.echo(f"report: {write(findings, directory, beside=''.join(shown))}")
+    for directory, bench in benched.items():
+        click.echo(summary(bench))
+        click.echo(f"report: {benches.write(bench, directory)}")
+    codes = {findings.exit_code for findings in runs.values()}
+    codes |= {bench.exit_code for bench in benched.values()}
     gravest_first = (VIOLATED, INTERRUPTED, INVALID_EXPERIMENT)
     sys.exit(next((code for code in gravest_first if code in codes), HOLDS))

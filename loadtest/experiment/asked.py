@@ -48,7 +48,7 @@ def read_asked(out: Path) -> Asked:
         return msgspec.json.decode((out / RUN).read_bytes(), type=Asked)
     except OSError:
         raise CannotRunError(
-            f"{out} has no {RUN}: give the directory of a run (`--out` of `loadtest run`)."
+            f"{out} has no {RUN}: give the directory of a run or of a bench (its `--out`)."
         ) from None
     except msgspec.DecodeError as error:
         raise CannotRunError(

@@ -14,8 +14,8 @@ STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 SCRIPT = (_HERE / "page.js").read_text(encoding="utf-8")
 
 
-def page(findings: Findings) -> str:
-    """The whole page."""
+def page(findings: Findings, *, beside: str = "") -> str:
+    """The whole page, with sections about something else that is to be read beside it."""
     found = findings.scenarios
     one = found[0] if len(found) == 1 else None
     title = one.claim if one is not None else "What stale reads do, with each guard off and on"
@@ -27,6 +27,7 @@ def page(findings: Findings) -> str:
 {_interrupted(findings)}
 {_grid(found)}
 {"".join(_scenario(each, heading=one is None) for each in found)}
+{beside}
 <section><h2>How to read this</h2>
 <p>Every guard is attacked with it off and with it on. A result counts only if the anomaly appears without the guard and never with it: green needs both.
 Zero seen in n opportunities bounds the rate by 3/n at 95 %. A grey band is what chance may do to a measured point if the theory is right.</p>

@@ -19,8 +19,8 @@ PAGE = "report.html"
 SUMMARY = "summary.txt"
 
 
-def write(findings: Findings, out: Path) -> Path:
-    """Writes all three; returns the page's path."""
+def write(findings: Findings, out: Path, *, beside: str = "") -> Path:
+    """Writes all three, the page with such sections beside its own; returns the page's path."""
     # What is derived stands there, too, for scripts; reading it back derives it anew.
     verdict = {
         "exit_code": findings.exit_code,
@@ -30,7 +30,7 @@ def write(findings: Findings, out: Path) -> Path:
     }
     encoded = msgspec.json.encode(verdict | msgspec.to_builtins(findings))
     (out / RESULT).write_bytes(msgspec.json.format(encoded, indent=1) + b"\n")
-    (out / PAGE).write_text(page(findings), encoding="utf-8")
+    (out / PAGE).write_text(page(findings, beside=beside), encoding="utf-8")
     text = StringIO()
     print_findings(Console(file=text, width=PLAIN_WIDTH, highlight=False), findings)
     (out / SUMMARY).write_text(text.getvalue(), encoding="utf-8")
