@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 import structlog
 from litestar import Litestar
@@ -164,6 +165,8 @@ class EdgeApplication(Litestar):
 
     def _judge(self, scope: Scope, facts: RouteFacts) -> None:
         """Whether the caller may, and asks for nothing unknown; where there is a body, that comes after it."""
+        if scope["path_params"]:
+            _refuse_other_spellings(scope)
         if not facts.public:
             scope["user"] = self._admission.admit(scope, facts.scopes)
         if not facts.takes_body:
@@ -192,6 +195,15 @@ class EdgeApplication(Litestar):
                     "request_failed", path=scope["path"], trace_id=trace_id(scope), exc_info=error
                 )
                 return Problem("internal-error", "Something failed on our side; it was logged.")
+
+
+def _refuse_other_spellings(scope: Scope) -> None:
+    """An id in a path is written as in a body; Python's reading takes braces, `urn:uuid:` and stray hyphens, too."""
+    segments = scope["path"].lower().split("/")
+    values: Iterable[object] = scope["path_params"].values()
+    for value in values:
+        if isinstance(value, UUID) and str(value) not in segments and value.hex not in segments:
+            raise NotFoundException
 
 
 def _methods_of(facts: RouteFacts) -> Answer:

@@ -23,6 +23,23 @@ async def test_a_problem_says_what_and_where(tiny):
     assert problem["instance"] == "/v1/nowhere"
 
 
+@pytest.mark.parametrize(
+    "spelling", ["{{{}}}", "urn:uuid:{}", "URN:UUID:{}", "{}-", "-{}", "%7B{}%7D", "{}%20", "7"]
+)
+async def test_an_id_in_a_path_that_would_be_none_in_a_body_leads_nowhere(tiny, spelling):
+    for answer in (
+        await tiny.get(f"/v1/things/{spelling.format(THING)}"),
+        await tiny.post(f"/v1/things/{spelling.format(THING)}/touch"),
+    ):
+        assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+
+
+@pytest.mark.parametrize("spelling", [THING, THING.upper(), THING.replace("-", "")])
+async def test_an_id_in_a_path_may_be_written_as_in_a_body(tiny, spelling):
+    assert (await tiny.get(f"/v1/things/{spelling}")).status_code == 200
+    assert (await tiny.post(f"/v1/things/{spelling}/touch")).status_code == 200
+
+
 async def test_where_is_a_uri_reference_whatever_the_path(tiny):
     answer = await tiny.get("/v1/%5E%00%C3%A9%20b:@c")
     assert answer.json()["instance"] == "/v1/%5E%00%C3%A9%20b:@c"

@@ -56,7 +56,8 @@ async def test_what_is_not_there_is_told_with_its_age_too(log, stream, api):
     assert "age" in answer.headers
     assert "consistency-token" in answer.headers
     assert answer.headers["cache-control"] == "private, no-cache"
-    assert (await api.get("/v1/slots/not-a-uuid")).json()["type"] == "/problems/not-found"
+    for spelling in ("not-a-uuid", f"urn:uuid:{uuid4()}", f"{{{uuid4()}}}"):
+        assert (await api.get(f"/v1/slots/{spelling}")).json()["type"] == "/problems/not-found"
 
 
 async def test_a_read_with_a_token_waits_until_it_sees_its_own_write(log, stream, api):

@@ -158,7 +158,9 @@ async def test_a_body_of_two_mebibytes_is_refused(shop):
 
 async def test_an_id_in_the_path_that_is_no_uuid_leads_nowhere(shop):
     await refused(shop, "/v1/resources/7/slots", {}, status=404, slug="not-found")
-    await refused(shop, "/v1/bookings/7/confirm", {}, status=404, slug="not-found")
+    for spelling in ("7", f"urn:uuid:{ADA}", f"{{{ADA}}}"):
+        path = f"/v1/bookings/{spelling}/confirm"
+        await refused(shop, path, {}, status=404, slug="not-found")
 
 
 async def test_a_command_without_a_body_takes_nothing_or_an_empty_object(shop):
