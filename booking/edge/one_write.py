@@ -24,6 +24,8 @@ would wait for a client to read them."""
 AT_ONCE = "booking.at-once"
 """The ASGI extension that writes a whole answer: `(scope, answer)`, and says whether it did. Where it did
 not, the answer is sent in messages, as on any other server."""
+ARRIVED = "booking.arrived"
+"""The ASGI extension that says, without waiting, whether the whole request has come."""
 
 
 class OneWriteProtocol(HttpToolsProtocol):
@@ -32,7 +34,11 @@ class OneWriteProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the server narrows it
         """Puts the gathering transport in between."""
         self._gathering = _Gathering(transport, self.loop)
-        self._extensions = {CUT_OFF: self._gathering.abort, AT_ONCE: self._write_at_once}
+        self._extensions = {
+            CUT_OFF: self._gathering.abort,
+            AT_ONCE: self._write_at_once,
+            ARRIVED: self._has_arrived,
+        }
         self._answering: RequestResponseCycle | None = None
         super().connection_made(self._gathering)
 
@@ -60,9 +66,13 @@ class OneWriteProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
-        """Offers the way to cut off a client that reads nothing."""
+        """Offers what this server can do beyond ASGI."""
         super().on_message_begin()
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]  # ours are functions
+
+    def _has_arrived(self) -> bool:
+        """Of the request that came last: one before it has arrived in any case."""
+        return self.cycle is not None and not self.cycle.more_body
 
     def _write_at_once(self, scope: Any, answer: Answer) -> bool:
         """Does what the server's cycle does for a complete answer, in one step.

@@ -225,6 +225,7 @@ def _problems_of(facts: RouteFacts) -> list[str]:
         slugs += ["not-found"]
     if facts.takes_body:
         slugs += [
+            "request-timeout",
             "content-too-large",
             "unsupported-media-type",
             "malformed-json",

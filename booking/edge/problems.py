@@ -128,6 +128,13 @@ PROBLEMS = table_of(
         remedy="Wait for the seconds named in `Retry-After`, then send more slowly.",
     ),
     ProblemType(
+        slug="request-timeout",
+        title="The body did not come in time",
+        status=408,
+        meaning="A body was announced, and not all of it came within 30 s. Nothing has happened.",
+        remedy="Send the request again, with the same `Idempotency-Key`, over a new connection.",
+    ),
+    ProblemType(
         slug="content-too-large",
         title="The body is too large",
         status=413,
@@ -138,8 +145,9 @@ PROBLEMS = table_of(
         slug="unsupported-media-type",
         title="The body is not JSON",
         status=415,
-        meaning="The request has a body whose `Content-Type` is not `application/json`.",
-        remedy="Send JSON in UTF-8 with `Content-Type: application/json`.",
+        meaning="The request has a body whose `Content-Type` is not `application/json`, or one with a "
+        "`Content-Encoding`, such as a compressed one.",
+        remedy="Send JSON in UTF-8 with `Content-Type: application/json`, uncompressed.",
     ),
     ProblemType(
         slug="malformed-json",

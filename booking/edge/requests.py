@@ -5,6 +5,7 @@ The framework reads bodies laxly (`"1"` for 1, a naive time for a moment) and an
 parameter or header, not the documented body. What handlers need for that is offered here in one place.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from litestar.types import Empty, Scope
 from booking.edge.api_keys import Caller
 from booking.edge.bodies import Body, BodyReader, Moment, NoBody
 from booking.edge.headers import entity_tags, header, header_list
+from booking.edge.one_write import ARRIVED
 from booking.edge.parameters import parameters, read_parameters, refuse_other_parameters
 from booking.edge.problems import Problem
 
@@ -34,6 +36,8 @@ __all__ = [
 ]
 
 BODY_SIZE_MAX = 1024 * 1024
+BODY_WAIT_S = 30
+"""How long a body may take to come: the largest one over a line of 300 kbit/s."""
 
 Q = TypeVar("Q", bound=msgspec.Struct)
 
@@ -74,7 +78,8 @@ class StrictRequest(Request[Caller, None, State]):
         """The body, at most 1 MiB; an empty one reads as `{}` where every member is optional.
 
         Raises:
-            Problem: content-too-large, or malformed-json where a body is needed and there is none.
+            Problem: content-too-large, request-timeout when it does not come within 30 s, or malformed-json
+                where a body is needed and there is none.
         """
         if self._body is Empty:
             raw = await self._receive_body()
@@ -89,11 +94,11 @@ class StrictRequest(Request[Caller, None, State]):
         """The body as the struct its route asks for.
 
         Raises:
-            Problem: 413, 415, 400 or 422, in this order.
+            Problem: 413, 408, 415, 400 or 422, in this order.
         """
         raw = await self.body()
         if not self._body_was_empty:
-            _refuse_other_media_types(self.scope)
+            _refuse_what_is_no_json(self.scope)
         facts = self.scope["booking.route"]  # type: ignore[typeddict-item]  # our own key
         refuse_other_parameters(self.scope, facts.parameters)
         if facts.headers is not None:
@@ -101,27 +106,31 @@ class StrictRequest(Request[Caller, None, State]):
         return None if facts.reader is None else facts.reader.read(raw)
 
     async def _receive_body(self) -> bytes:
-        message = await self._receive_message()
-        raw: bytes = message.get("body", b"")
-        if not message.get("more_body", False) and len(raw) <= BODY_SIZE_MAX:
-            return raw
-        announced = header(self.scope, b"content-length") or ""
-        if len(announced) > 7 or (announced.isdigit() and int(announced) > BODY_SIZE_MAX):
-            raise _too_large()
-        chunks, size = [raw], len(raw)
-        while message.get("more_body", False) and size <= BODY_SIZE_MAX:
-            message = await self._receive_message()
+        _refuse_what_is_announced_too_large(self.scope)
+        if _has_arrived(self.scope):  # as nearly always: a timer would cost more than the reading
+            return await self._read_to_its_end()
+        try:
+            async with asyncio.timeout(BODY_WAIT_S):
+                return await self._read_to_its_end()
+        except TimeoutError:
+            raise Problem(
+                "request-timeout",
+                f"The body did not come within {BODY_WAIT_S} s.",
+                headers=[(b"connection", b"close")],  # what comes yet would pass for a next request
+            ) from None
+
+    async def _read_to_its_end(self) -> bytes:
+        chunks, size, more = [], 0, True
+        while more:
+            message: Any = await self.receive()
+            if message["type"] == "http.disconnect":  # half a body must not pass for a short one
+                raise Problem("malformed-json", "The connection ended before the body did.")
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
-        if size > BODY_SIZE_MAX:
-            raise _too_large()
+            if size > BODY_SIZE_MAX:
+                raise _too_large()
+            more = message.get("more_body", False)
         return b"".join(chunks)
-
-    async def _receive_message(self) -> Any:
-        message = await self.receive()
-        if message["type"] == "http.disconnect":  # half a body must not pass for a short one
-            raise Problem("malformed-json", "The connection ended before the body did.")
-        return message
 
 
 HeaderCheck = Callable[[StrictRequest], Any]
@@ -131,18 +140,46 @@ def _too_large() -> Problem:
     return Problem("content-too-large", f"The body is larger than {BODY_SIZE_MAX} bytes (1 MiB).")
 
 
-def _refuse_other_media_types(scope: Scope) -> None:
+def _has_arrived(scope: Scope) -> bool:
+    """Whether the whole body is here, where the server can tell."""
+    tells: Any = (scope.get("extensions") or {}).get(ARRIVED)
+    return tells is not None and bool(tells())
+
+
+def _refuse_what_is_announced_too_large(scope: Scope) -> None:
+    """Before any of it is awaited: who asks whether to send it (`Expect`) is spared the sending."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if value.isdigit() and int(value) > BODY_SIZE_MAX:
+                raise _too_large()
+            return
+
+
+def _refuse_what_is_no_json(scope: Scope) -> None:
+    kind = None
     for name, value in scope["headers"]:
         if name == b"content-type":
-            if value == b"application/json":
-                return
-            kind, _, options = value.decode("latin-1").lower().partition(";")
-            charset = options.replace(" ", "").replace('"', "")
-            if kind.strip() == "application/json" and charset in ("", "charset=utf-8"):
-                return
+            kind = value
+        elif name == b"content-encoding" and value.lower() != b"identity":
             raise Problem(
                 "unsupported-media-type",
-                f"The body is sent as {value.decode('latin-1')!r}, not as application/json.",
-                headers=[(b"accept", b"application/json")],
+                f"The body is encoded as {value.decode('latin-1')!r}; send it without Content-Encoding.",
+                headers=[(b"accept-encoding", b"identity")],
             )
-    raise Problem("unsupported-media-type", "The body has no Content-Type; send application/json.")
+    if kind != b"application/json":
+        _refuse_other_media_types(kind)
+
+
+def _refuse_other_media_types(sent: bytes | None) -> None:
+    if sent is None:
+        raise Problem(
+            "unsupported-media-type", "The body has no Content-Type; send application/json."
+        )
+    kind, _, options = sent.decode("latin-1").lower().partition(";")
+    charset = options.replace(" ", "").replace('"', "")
+    if kind.strip() != "application/json" or charset not in ("", "charset=utf-8"):
+        raise Problem(
+            "unsupported-media-type",
+            f"The body is sent as {sent.decode('latin-1')!r}, not as application/json.",
+            headers=[(b"accept", b"application/json")],
+        )

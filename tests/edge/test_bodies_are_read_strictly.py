@@ -1,10 +1,16 @@
 """What a client sends wrongly is told apart, named, and never becomes a 500."""
 
+import asyncio
+import gzip
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 from a_tiny_part import THING, tiny_part
 
+from booking.edge import requests
 from booking.edge.serving import http_app
 
 SLOT = THING
@@ -110,6 +116,50 @@ async def test_a_body_beyond_one_mebibyte_is_refused_also_without_its_length(tin
     assert answer.status_code == 413
 
 
+@asynccontextmanager
+async def announced(tiny, length: int) -> AsyncIterator[tuple]:
+    """A connection on which a body was announced, and nothing of it sent."""
+    url = httpx.URL(tiny.base_url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    head = ["POST /v1/things HTTP/1.1", "Host: here", "Content-Type: application/json"]
+    writer.write("\r\n".join([*head, f"Content-Length: {length}", "", ""]).encode())
+    try:
+        async with asyncio.timeout(10):
+            yield reader, writer
+    finally:
+        writer.close()
+
+
+async def test_a_body_announced_as_too_large_is_refused_before_it_is_sent(tiny):
+    async with announced(tiny, 99_999_999) as (reader, _):
+        head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_a_body_that_never_comes_is_given_up_and_its_connection_ended(tiny, monkeypatch):
+    monkeypatch.setattr(requests, "BODY_WAIT_S", 0.1)
+    async with announced(tiny, 12) as (reader, _):
+        answer = await reader.read()  # until the end of the connection
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"/problems/request-timeout" in answer
+
+
+async def test_half_a_body_is_given_up_like_none(tiny, monkeypatch):
+    monkeypatch.setattr(requests, "BODY_WAIT_S", 0.1)
+    async with announced(tiny, 12) as (reader, writer):
+        writer.write(b'{"name"')
+        answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_body_that_comes_after_its_head_is_waited_for(tiny):
+    async with announced(tiny, 12) as (reader, writer):
+        await tiny.get("/v1/whoami")  # by now the head was read
+        writer.write(b'{"name":"a"}')
+        head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 201 ")
+
+
 async def test_a_body_of_one_mebibyte_is_read(tiny):
     wanted = 1024 * 1024
     body = b'{"name": "a", "lines": []' + b" " * (wanted - 26) + b"}"
@@ -131,6 +181,16 @@ async def test_another_media_type_is_refused(tiny, kind):
 )
 async def test_json_may_say_that_it_is_utf_8(tiny, kind):
     answer = await tiny.post("/v1/things", content=b'{"name":"a"}', headers={"content-type": kind})
+    assert answer.status_code == 201
+
+
+async def test_an_encoded_body_is_refused_and_told_what_is_taken(tiny):
+    plain = b'{"name":"a"}'
+    for body in (plain, gzip.compress(plain)):
+        answer = await send(tiny, body, **{"content-encoding": "gzip"})
+        assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+        assert answer.json()["type"] == "/problems/unsupported-media-type"
+    answer = await send(tiny, plain, **{"content-encoding": "identity"})
     assert answer.status_code == 201
 
 

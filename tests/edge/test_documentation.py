@@ -45,6 +45,7 @@ def test_the_document_tells_every_answer_and_every_error(app):
         "400",
         "401",
         "403",
+        "408",
         "409",
         "413",
         "415",
