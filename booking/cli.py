@@ -105,7 +105,8 @@ def demo(arguments: tuple[str, ...]) -> None:
 
     # The laboratory knows the product over HTTP only, and the product does not import it. This
     # process becomes it, so that signals, the terminal and the exit code need no passing on.
-    os.execv(sys.executable, [sys.executable, "-m", "loadtest", "demo", *arguments])  # noqa: S606 - no shell is the point
+    as_booking = "from loadtest.cli import main; main('booking')"
+    os.execv(sys.executable, [sys.executable, "-c", as_booking, "demo", *arguments])  # noqa: S606 - no shell is the point
 
 
 @booking.command()

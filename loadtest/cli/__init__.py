@@ -26,10 +26,10 @@ cli.add_command(bench.bench)
 cli.add_command(soak.soak)
 
 
-def main() -> None:
-    """The command `loadtest`."""
+def main(program: str | None = None) -> None:
+    """The command `loadtest`, or the one of that name that became it."""
     try:
-        code = cli(standalone_mode=False)
+        code = cli(prog_name=program, standalone_mode=False)
     except CannotRunError as error:
         click.echo(str(error), err=True)
         sys.exit(USAGE)

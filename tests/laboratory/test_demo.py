@@ -55,6 +55,19 @@ async def test_without_the_guard_units_are_sold_twice_and_with_it_none_is(tmp_pa
     assert list(temporary.iterdir()) == []
 
 
+async def test_the_help_and_the_mistakes_of_booking_demo_speak_of_booking_demo():
+    for words, code in ((["--help"], 0), (["--hlep"], 2)):
+        ended = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "booking.cli", "demo", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said = (await ended.communicate())[0].decode()
+        assert ended.returncode == code
+        assert "Usage: booking demo [OPTIONS]" in said
+        assert "loadtest" not in said
+
+
 async def test_an_earlier_run_is_not_written_over(tmp_path, temporary):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/history.jsonl").write_text("precious")
