@@ -2,20 +2,22 @@
 
 Each strikes one process at one moment, named so that what a client may suspect can be told from what
 is true: `kill_after_commit:3` ends `booking api` by SIGKILL when the third batch that sold something
-is committed and nobody has been answered. A process counts from its own start, and passes over what
-is meant for the other kind of process. docs/settings.md says what each is for.
+is committed and nobody has been answered. A process counts from its own start, so one that is started
+again is struck again; it passes over what is meant for the other kind of process. docs/settings.md
+says what each is for.
 """
 
 import asyncio
 import os
 import re
 import signal
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from itertools import count
 from typing import Any, NoReturn, TypeVar
 
 import asyncpg
 import structlog
+from msgspec import Struct
 
 from booking.batcher import Take
 from booking.commands.command import Command, Decision
@@ -43,8 +45,11 @@ def with_fault(take: Take, fault: str | None, *, environment: str) -> Take:
     Raises:
         Misconfigured: unknown, or asked for outside the laboratory.
     """
-    point, number = _asked(fault, OF_THE_API, environment=environment)
-    return OF_THE_API[point](take, number) if point in OF_THE_API else take
+    moment = moment_of(fault, environment=environment)
+    if moment is None or moment.point not in OF_THE_API:
+        return take
+    _log.warning("fault_will_be_injected", fault=fault)
+    return OF_THE_API[moment.point](take, moment)
 
 
 def appending_with_fault(append: Append, fault: str | None, *, environment: str) -> Append:
@@ -53,14 +58,35 @@ def appending_with_fault(append: Append, fault: str | None, *, environment: str)
     Raises:
         Misconfigured: unknown, or asked for outside the laboratory.
     """
-    point, number = _asked(fault, OF_THE_RELAY, environment=environment)
-    return OF_THE_RELAY[point](append, number) if point in OF_THE_RELAY else append
+    moment = moment_of(fault, environment=environment)
+    if moment is None or moment.point not in OF_THE_RELAY:
+        return append
+    _log.warning("fault_will_be_injected", fault=fault)
+    return OF_THE_RELAY[moment.point](append, moment)
 
 
-def _asked(fault: str | None, mine: Container[str], *, environment: str) -> tuple[str, int]:
-    """The point and its number; an empty point when no fault is asked for."""
+class Moment(Struct, frozen=True, kw_only=True):
+    """When a fault strikes: the n-th time that a process comes to a point."""
+
+    point: str
+    number: int
+
+    def has_come(self, nth: int) -> bool:
+        """Whether it is now; said in the log before it strikes, for a killed process says nothing."""
+        if nth != self.number:
+            return False
+        _log.warning("fault_strikes", fault=f"{self.point}:{self.number}")
+        return True
+
+
+def moment_of(fault: str | None, *, environment: str) -> Moment | None:
+    """What BOOKING_FAULT asks for; None when it asks for nothing.
+
+    Raises:
+        Misconfigured: unknown, or asked for outside the laboratory.
+    """
     if not fault:
-        return "", 0
+        return None
     if environment != "laboratory":
         raise Misconfigured(
             "BOOKING_FAULT is for experiments only: unset it, or set BOOKING_ENVIRONMENT=laboratory."
@@ -72,19 +98,17 @@ def _asked(fault: str | None, mine: Container[str], *, environment: str) -> tupl
             f"BOOKING_FAULT={fault} is no fault: use <point>:<number>, such as kill_after_commit:3, "
             f"where the point is one of {', '.join(points)}; or unset it."
         )
-    if asked[1] in mine:
-        _log.warning("fault_will_be_injected", fault=fault)
-    return asked[1], int(asked[2])
+    return Moment(point=asked[1], number=int(asked[2]))
 
 
-def _at_batch(strike: Strike) -> Callable[[Take, int], Take]:
+def _at_batch(strike: Strike) -> Callable[[Take, Moment], Take]:
     """Strikes the batch with a number, in the order in which they are taken from the queue."""
 
-    def build_in(take: Take, number: int) -> Take:
+    def build_in(take: Take, moment: Moment) -> Take:
         batches = count(1)
 
         async def taken(connection: asyncpg.Connection, commands: Sequence[Command]) -> Decisions:
-            if next(batches) == number:
+            if moment.has_come(next(batches)):
                 return await strike(take, connection, commands)
             return await take(connection, commands)
 
@@ -93,16 +117,16 @@ def _at_batch(strike: Strike) -> Callable[[Take, int], Take]:
     return build_in
 
 
-def _after_sale(strike: Callable[[], None]) -> Callable[[Take, int], Take]:
+def _after_sale(strike: Callable[[], None]) -> Callable[[Take, Moment], Take]:
     """Strikes when the batch with a number is committed, counting those that accepted something."""
 
-    def build_in(take: Take, number: int) -> Take:
+    def build_in(take: Take, moment: Moment) -> Take:
         sales = count(1)
 
         async def taken(connection: asyncpg.Connection, commands: Sequence[Command]) -> Decisions:
             decisions = await take(connection, commands)
             accepted = any(decision.outcome == "accepted" for decision in decisions)
-            if accepted and next(sales) == number:
+            if accepted and moment.has_come(next(sales)):
                 strike()
             return decisions
 
@@ -111,7 +135,7 @@ def _after_sale(strike: Callable[[], None]) -> Callable[[Take, int], Take]:
     return build_in
 
 
-def _raises_in_call(take: Take, number: int) -> Take:
+def _raises_in_call(take: Take, moment: Moment) -> Take:
     """The command with a number makes the call raise whatever batch it is in: a poison."""
     commands_seen = count(1)
     seen: set[tuple[str, str]] = set()
@@ -122,7 +146,7 @@ def _raises_in_call(take: Take, number: int) -> Take:
         for command_id in ids:
             if not poison and command_id not in seen:
                 seen.add(command_id)  # a batch that is taken again is not counted again
-                if next(commands_seen) == number:
+                if moment.has_come(next(commands_seen)):
                     poison.add(command_id)
         if poison.intersection(ids):
             await connection.execute("DO $$ BEGIN RAISE 'a fault was injected'; END $$")
@@ -176,12 +200,12 @@ async def _lose_connection(
     raise ConnectionResetError  # an answer that was faster is lost all the same
 
 
-def _kills_in_append(append: Append, number: int) -> Append:
+def _kills_in_append(append: Append, moment: Moment) -> Append:
     """The relay dies with an append on its way, whose acknowledgement it will never read."""
     appends = count(1)
 
     async def appended(*batch: Any) -> int:
-        if next(appends) != number:
+        if not moment.has_come(next(appends)):
             return await append(*batch)
         await _begun(append(*batch))
         _kill()
@@ -220,7 +244,7 @@ def _pause() -> None:
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-OF_THE_API: Mapping[str, Callable[[Take, int], Take]] = {
+OF_THE_API: Mapping[str, Callable[[Take, Moment], Take]] = {
     "kill_before_call": _at_batch(_kill_before_call),
     "kill_in_call": _at_batch(_kill_in_call),
     "kill_before_commit": _at_batch(_kill_before_commit),
@@ -231,4 +255,6 @@ OF_THE_API: Mapping[str, Callable[[Take, int], Take]] = {
     "raise_in_call": _raises_in_call,
     "lose_connection": _at_batch(_lose_connection),
 }
-OF_THE_RELAY: Mapping[str, Callable[[Append, int], Append]] = {"kill_in_append": _kills_in_append}
+OF_THE_RELAY: Mapping[str, Callable[[Append, Moment], Append]] = {
+    "kill_in_append": _kills_in_append
+}

@@ -82,6 +82,10 @@ async def test_a_killed_process_leaves_what_the_fault_promises_and_its_key_tells
             answer = None
         assert (answer is not None) is told
         assert await victim.ended() == -signal.SIGKILL
+        (struck,) = [
+            line for line in victim.log.read_text().splitlines() if "fault_strikes" in line
+        ]
+        assert fault in struck
         found = await http.get("/v1/commands/k-2")
         if len(happened) == 1:
             assert (found.status_code == 200) in happened

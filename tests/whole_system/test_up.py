@@ -69,6 +69,19 @@ async def test_a_part_that_dies_is_started_again(up: Up) -> None:
         await eventually(it_works_again, within_s=30, because=f"works again without {part}")
 
 
+async def test_a_relay_that_is_started_again_is_struck_again_by_the_fault_of_an_experiment(
+    tmp_path,
+) -> None:
+    experiment = {"BOOKING_ENVIRONMENT": "laboratory", "BOOKING_FAULT": "kill_in_append:1"}
+    async with running(tmp_path / "data", environ=experiment) as up, up.client() as client:
+
+        async def struck_twice() -> bool:
+            await open_slot(client, capacity=1)
+            return up.log.read_text().count("fault_strikes") > 1
+
+        await eventually(struck_twice, within_s=20)
+
+
 async def test_it_ends_in_order_with_a_stream_open_and_what_was_sold_is_sold_after_a_restart(
     tmp_path,
 ) -> None:
