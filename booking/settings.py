@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from booking.edge.failures import Misconfigured
+from booking.edge.origins import refuse_no_origin
 from booking.edge.settings import load, read_run_file
 
 Environment = Literal["production", "development", "laboratory"]
@@ -96,6 +97,8 @@ def load_settings(
                 "set it, or start `booking up`."
             )
     _refuse_unsafe(settings)
+    refuse_no_origin(settings.allowed_origins)
+    _refuse_unknown(settings)
     return settings
 
 
@@ -116,6 +119,18 @@ def _refuse_unsafe(settings: Settings) -> None:
                     f"{variable} is for experiments only: unset it, "
                     "or set BOOKING_ENVIRONMENT=laboratory."
                 )
+
+
+def _refuse_unknown(settings: Settings) -> None:
+    """Refuse a guard or a fault that does not exist; who asks for none does not wait for their imports."""
+    if settings.guard:
+        from booking.guards import chosen  # noqa: PLC0415 asyncpg and every guard, for experiments only
+
+        chosen(settings.guard, environment=settings.environment)
+    if settings.fault:
+        from booking.injected_fault import moment_of  # noqa: PLC0415 as above
+
+        moment_of(settings.fault, environment=settings.environment)
 
 
 def is_loopback(host: str) -> bool:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta, Struct
 
 from booking.edge.failures import Misconfigured
+from booking.edge.origins import refuse_no_origin
 from booking.edge.settings import load, read_run_file
 from projector.guards import THE_PRODUCTS, refuse_unknown
 
@@ -116,5 +117,6 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             "PROJECTOR_INJECTED_LAG_MS is for experiments only: unset it, "
             "or set BOOKING_ENVIRONMENT=laboratory."
         )
+    refuse_no_origin(settings.allowed_origins)
     refuse_unknown(settings.guard, environment=settings.environment)
     return settings

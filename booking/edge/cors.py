@@ -5,18 +5,15 @@ nobody had asked, and the browser withholds the answer. Keys are sent as a heade
 involved and none are allowed.
 """
 
-import re
 from collections.abc import Collection
 
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
 
 from booking.edge.answers import Answer
-from booking.edge.failures import Misconfigured
 from booking.edge.one_write import AT_ONCE
+from booking.edge.origins import refuse_no_origin
 
 PREFLIGHT_GOOD_FOR_S = 600
-
-_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+/?")
 
 _TAKEN = (
     b"Authorization, Based-On, Cache-Control, Consistency-Token, Content-Type, Idempotency-Key, "
@@ -42,12 +39,7 @@ class Cors:
         Raises:
             Misconfigured: one of them is no origin, so no browser would ever name it.
         """
-        for origin in allowed_origins:
-            if not _ORIGIN.fullmatch(origin):
-                raise Misconfigured(
-                    f"BOOKING_ALLOWED_ORIGINS names {origin!r}, which is no origin: "
-                    "use scheme and host, such as https://shop.example, or *."
-                )
+        refuse_no_origin(allowed_origins)
         self._app = app
         self._origins = frozenset(origin.rstrip("/").encode() for origin in allowed_origins)
 

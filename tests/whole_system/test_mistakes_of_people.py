@@ -45,6 +45,43 @@ async def test_a_wrong_setting_is_named(variable: str, value: str, tmp_path) -> 
     assert_one_sentence(ended, variable)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("BOOKING_GUARD", "prayer"),
+        ("BOOKING_FAULT", "meteor"),
+        ("BOOKING_FAULT", "kill_after_commit:0"),
+        ("BOOKING_ALLOWED_ORIGINS", "shop.example"),
+    ],
+)
+async def test_a_mistake_in_a_setting_is_told_before_anything_is_started(
+    variable: str, value: str, tmp_path
+) -> None:
+    ended = await booking(
+        *("up", "--port", "0", "--data-dir", str(tmp_path / "data")),
+        environ={"BOOKING_ENVIRONMENT": "laboratory", variable: value},
+    )
+    assert_one_sentence(ended, variable, value)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [("relay", "BOOKING_GUARD"), ("relay", "BOOKING_FAULT"), ("migrate", "BOOKING_FAULT")],
+)
+async def test_a_mistake_is_told_also_by_who_is_not_concerned(command, variable, tmp_path) -> None:
+    ended = await booking(
+        *(command, "--data-dir", str(tmp_path)),
+        environ={
+            "BOOKING_ENVIRONMENT": "laboratory",
+            "BOOKING_DATABASE_URL": NOWHERE,
+            "BOOKING_NATS_URL": "nats://localhost:1",
+            variable: "meteor",
+        },
+    )
+    assert_one_sentence(ended, variable, "meteor")
+
+
 async def test_a_taken_port_is_named(tmp_path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
