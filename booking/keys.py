@@ -38,6 +38,9 @@ LIST = """
 SELECT key_id, name, scopes, customer_id, rate_per_s, burst, created_at, revoked_at
 FROM booking.api_key ORDER BY created_at, key_id
 """
+REVOKED_AT = """
+SELECT revoked_at FROM booking.api_key WHERE name = $1
+"""
 REVOKE = """
 UPDATE booking.api_key SET revoked_at = coalesce(revoked_at, clock_timestamp())
 WHERE name = $1 OR key_id::text = $1
@@ -91,7 +94,10 @@ async def create(
             INSERT, name, _sha256(secret), sorted(set(scopes)), customer_id, rate_per_s, burst
         )
     except asyncpg.UniqueViolationError as error:
-        raise Misconfigured(f"A key named {name} exists already: choose another name.") from error
+        taken = "exists already"
+        if revoked_at := await connection.fetchval(REVOKED_AT, name):
+            taken = f"was revoked on {revoked_at:%Y-%m-%d}, and its name stays taken"
+        raise Misconfigured(f"A key named {name} {taken}: choose another name.") from error
     return NewKey(key_id, name, secret)
 
 

@@ -2,7 +2,7 @@
 # ruff: noqa: D301, PLC0415  click's mark for "do not wrap" is a backspace; imports as in cli.py
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 from uuid import UUID
 
@@ -12,6 +12,10 @@ from booking.edge.invocation import data_dir_option, environ_of, json_option, ru
 
 if TYPE_CHECKING:
     import asyncpg
+
+    from booking.keys import ListedKey
+
+COLUMNS = ("name", "state", "scopes", "customer", "rate", "burst", "revoked", "id")
 
 
 @click.group()
@@ -71,6 +75,8 @@ def create_key(
 def list_keys(*, as_json: bool, data_dir: str | None) -> int:
     """List all keys, revoked ones too; the secrets are not known.
 
+    Rate and burst are those given with the key; a dash is the default, 200 and 400.
+
     \b
     booking keys list --json
     """
@@ -81,9 +87,8 @@ def list_keys(*, as_json: bool, data_dir: str | None) -> int:
         listed = await list_keys(connection)
         if as_json:
             _show_json(listed)
-        for key in () if as_json else listed:
-            state = "revoked" if key.revoked_at else "live"
-            click.echo(f"{key.name:24} {state:8} {', '.join(key.scopes)}")
+        for line in () if as_json else _lines(listed):
+            click.echo(line)
 
     return _with_keys(work, data_dir)
 
@@ -104,6 +109,32 @@ def revoke_key(name: str, data_dir: str | None) -> int:
         click.echo(f"{await revoke(connection, name)} is revoked.")
 
     return _with_keys(work, data_dir)
+
+
+def _lines(listed: "Sequence[ListedKey]") -> Iterator[str]:
+    """A heading and a line per key, in columns as wide as they need."""
+    if not listed:
+        yield "There are no keys: `booking keys create` makes one."
+        return
+    rows = [COLUMNS, *map(_cells, listed)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        yield "  ".join(cell.ljust(width) for cell, width in cells).rstrip()
+
+
+def _cells(key: "ListedKey") -> tuple[str, ...]:
+    """What is told of a key, by COLUMNS; a dash is what it does not have."""
+    return (
+        key.name,
+        "revoked" if key.revoked_at else "live",
+        ",".join(key.scopes),
+        str(key.customer_id or "-"),
+        str(key.rate_per_s or "-"),
+        str(key.burst or "-"),
+        f"{key.revoked_at:%Y-%m-%dT%H:%M:%SZ}" if key.revoked_at else "-",
+        str(key.key_id),
+    )
 
 
 def _with_keys(

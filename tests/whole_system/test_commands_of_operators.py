@@ -60,6 +60,30 @@ async def test_a_key_works_when_made_and_not_when_revoked(production: Up) -> Non
         await eventually(is_refused, within_s=5)
 
 
+async def test_the_list_of_keys_tells_by_columns_what_revoking_and_finding_them_again_needs(
+    production: Up,
+) -> None:
+    at = ("--data-dir", str(production.data_dir))
+    ada = "0190c2a0-0000-7000-8000-000000000001"
+    limits = ("--customer", ada, "--rate", "7", "--burst", "9")
+    made = await booking("keys", "create", "ada", "--scope", "bookings:own", *limits, "--json", *at)
+    key_id = json.loads(made.output)["key_id"]
+    assert (await booking("keys", "revoke", key_id, *at)).output == "ada is revoked.\n"
+    shown = (await booking("keys", "list", *at)).output.splitlines()
+    assert shown[0].split() == [
+        *("name", "state", "scopes", "customer", "rate", "burst", "revoked", "id")
+    ]
+    [initial] = [line.split() for line in shown if line.startswith("initial ")]
+    assert initial[1] == "live"
+    assert initial[3:7] == ["-"] * 4
+    [line] = [line.split() for line in shown if line.startswith("ada ")]
+    revoked_at = line.pop(6)
+    assert line == ["ada", "revoked", "bookings:own", ada, "7", "9", key_id]
+    listed = json.loads((await booking("keys", "list", "--json", *at)).output)
+    [told] = [each for each in listed if each["name"] == "ada"]
+    assert told["revoked_at"].startswith(revoked_at.removesuffix("Z"))
+
+
 async def test_migrating_again_finds_nothing_to_do(production: Up) -> None:
     ended = await booking("migrate", "--data-dir", str(production.data_dir))
     assert (ended.code, ended.output) == (0, "nothing to do\n")

@@ -39,6 +39,15 @@ async def test_a_key_that_makes_no_sense_is_refused_with_a_sentence(database, wr
         await keys.create(database, **({"name": "new"} | wrong))
 
 
+async def test_the_name_of_a_revoked_key_stays_taken_and_the_refusal_says_so(database):
+    await keys.create(database, name="till", scopes=["read"])
+    with pytest.raises(Misconfigured, match="till exists already: choose"):
+        await keys.create(database, name="till", scopes=["read"])
+    await keys.revoke(database, "till")
+    with pytest.raises(Misconfigured, match=r"till was revoked on \d.* stays taken: choose"):
+        await keys.create(database, name="till", scopes=["read"])
+
+
 async def test_the_initial_key_is_stored_only_when_there_is_none(database):
     assert await keys.store_initial(database, "a-long-enough-initial-key")
     assert not await keys.store_initial(database, "another-long-enough-initial-key")
