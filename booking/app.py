@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from booking import keys
 from booking.api import bookings, commands, inventory, slots, tickets
 from booking.api.desk import Desk
+from booking.api.problem_extras import EXTRAS
 from booking.api.problems import PROBLEMS
 from booking.attempts import STATEMENT_TIMEOUT_MS, Attempts
 from booking.batcher import Batcher
@@ -25,7 +26,7 @@ from booking.edge.parts import Part
 from booking.edge.serving import bind, http_app, serve, serve_metrics, url_of
 from booking.edge.tickets import Tickets
 from booking.events.tokens import TokenCodec
-from booking.guards import GUARDS, THE_PRODUCTS, chosen, records
+from booking.guards import GUARDS, THE_PRODUCTS, chosen, inventory_of_an_arm, records
 from booking.injected_fault import with_fault
 from booking.inventory import Inventory
 from booking.measures import Measures
@@ -93,7 +94,11 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
             upkeep.append(Periodic("sweep", sweeper.run_once, interval_s=INTERVAL_S))
         for work in upkeep:
             await stack.enter_async_context(work)
-        singly = Inventory(Attempts(others, on_rerun=measures.rerun), on_accepted=wake.ring)
+        singly = Inventory(
+            Attempts(others, on_rerun=measures.rerun),
+            on_accepted=wake.ring,
+            refusing=None if guard.complete else inventory_of_an_arm.refusing,
+        )
         desk = Desk(
             batcher=batcher, inventory=singly, clock=clock, tokens=tokens, measures=measures
         )
@@ -121,13 +126,19 @@ async def open_part(settings: Settings, *, sweeping: bool = True) -> AsyncIterat
             keys=key_table,
             tickets=browsers,
             problems=PROBLEMS,
+            extras=EXTRAS,
         )
 
 
 def part_on_paper() -> Part:
     """The routes and problems alone, for documents: nothing is opened, so nothing can be decided."""
     nothing: Any = None
-    return Part(name="booking", handlers=_routes(nothing, nothing, nothing), problems=PROBLEMS)
+    return Part(
+        name="booking",
+        handlers=_routes(nothing, nothing, nothing),
+        problems=PROBLEMS,
+        extras=EXTRAS,
+    )
 
 
 def _routes(desk: Desk, recall: commands.Recall, browsers: Tickets) -> list[HTTPRouteHandler]:

@@ -253,13 +253,14 @@ class Undecided(Rejection, frozen=True, kw_only=True):
 
 
 class NotInThisArm(Rejection, frozen=True, kw_only=True):
-    """The laboratory's guards place, book, release and cancel only."""
+    """A guard of the laboratory does not know a command, or a rule of the policy."""
 
     slug = "not-in-this-arm"
+    unknown: str
 
     def sentence(self) -> str:
-        """Says so."""
-        return "This arm of the experiment only places, books, releases and cancels."
+        """Names what it does not know."""
+        return f"This arm of the experiment does not know {self.unknown}: do without it, or unset BOOKING_GUARD."
 
 
 REJECTIONS: Mapping[str, type[Rejection]] = {

@@ -38,7 +38,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         call = desk.call(request, data)
         resource_id = data.resource_id or uuid7()
         decision = desk.inventory.decide(
-            "CreateResource",
+            data,
             call.command_id,
             lambda connection: inventory.create_resource(connection, call, data, resource_id),
         )
@@ -68,7 +68,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         """Change the rules of a resource, for the bookings and slots to come."""
         call = desk.call(request, data)
         decision = desk.inventory.decide(
-            "SetPolicy",
+            data,
             call.command_id,
             lambda connection: inventory.set_policy(connection, call, data, resource_id),
         )
@@ -97,7 +97,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         """Open slots of a resource: all or none, one event each, in the order sent."""
         call = desk.call(request, data)
         decision = desk.inventory.decide(
-            "OpenSlots",
+            data,
             call.command_id,
             lambda connection: inventory.open_slots(connection, call, data, resource_id, uuid7),
         )

@@ -44,6 +44,9 @@ class Guard(Struct, frozen=True, kw_only=True):
     in_flight_max: int = IN_FLIGHT_MAX
     oversells: bool = False
     """Shown only without the last line of defence, which `booking up` then removes."""
+    complete: bool = False
+    """Knows every command and rule, as the product does; else places, books, releases and cancels, without
+    limits per customer."""
     halving: bool = True
     """Off: a command that makes the call raise takes its whole batch along."""
     needs: str | None = None
@@ -52,7 +55,10 @@ class Guard(Struct, frozen=True, kw_only=True):
 
 GUARDS: Mapping[str, Guard] = {
     THE_PRODUCTS: Guard(
-        take=conditional_write.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1
+        take=conditional_write.take,
+        batch_size_max=BATCH_SIZE_MAX,
+        in_flight_max=1,
+        complete=True,
     ),
     "conditional_write_singly": Guard(take=conditional_write_singly.take),
     "expected_version": Guard(take=expected_version.take),
@@ -67,18 +73,26 @@ GUARDS: Mapping[str, Guard] = {
     "unguarded": Guard(
         take=unguarded.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, oversells=True
     ),
-    "line_by_line": Guard(take=line_by_line.take),
-    "by_the_sum": Guard(take=by_the_sum.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1),
+    "line_by_line": Guard(take=line_by_line.take, complete=True),
+    "by_the_sum": Guard(
+        take=by_the_sum.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, complete=True
+    ),
     "all_fail_together": Guard(
-        take=conditional_write.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, halving=False
+        take=conditional_write.take,
+        batch_size_max=BATCH_SIZE_MAX,
+        in_flight_max=1,
+        halving=False,
+        complete=True,
     ),
     "unsorted_locks": Guard(
-        take=unsorted_locks.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1
+        take=unsorted_locks.take, batch_size_max=BATCH_SIZE_MAX, in_flight_max=1, complete=True
     ),
     "application_clock": Guard(take=application_clock.right, oversells=True),
     "application_clock_ahead": Guard(take=application_clock.ahead, oversells=True),
-    "slow_numbered_first": Guard(take=slow_transactions.numbered_first, needs=laboratory.POSITIONS),
-    "slow_numbered_last": Guard(take=slow_transactions.numbered_last),
+    "slow_numbered_first": Guard(
+        take=slow_transactions.numbered_first, needs=laboratory.POSITIONS, complete=True
+    ),
+    "slow_numbered_last": Guard(take=slow_transactions.numbered_last, complete=True),
 }
 
 

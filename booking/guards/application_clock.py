@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
-from msgspec import json
 
 from booking.attempts import CALL_TIMEOUT_S
 from booking.commands.command import Command, Decision
-from booking.guards.bookkeeping import HEAD, RECORD, Move, Short, count_units, keep
+from booking.guards.bookkeeping import RECORD, Move, Short, count_units, keep, refuse
+from booking.guards.eligibility import Refusal, refused
 from booking.guards.facts import BOOKINGS, LINES
 
 AHEAD = timedelta(seconds=1)
@@ -56,24 +56,30 @@ async def _decide(
 
     if [command.kind for command in commands] == ["ConfirmBooking"]:
         async with asyncio.timeout(CALL_TIMEOUT_S), connection.transaction():
-            confirmed = await _confirm(connection, commands[0], now)
-        if confirmed is not None:
-            return [confirmed]
+            return [await _confirm(connection, commands[0], now)]
     return await keep(connection, commands, grant)
 
 
-async def _confirm(
-    connection: asyncpg.Connection, command: Command, now: datetime
-) -> Decision | None:
-    """Confirm a hold that is not past its time by this clock; None: there is none."""
+async def _confirm(connection: asyncpg.Connection, command: Command, now: datetime) -> Decision:
+    """Confirm a hold that is not past its time by this clock."""
     it = await connection.fetchrow(BOOKINGS, [command.booking_id])
     if it is None:
-        return None
+        return await _refuse(
+            connection, refused("booking-not-found", 404, booking_id=command.booking_id)
+        )
     if it["state"] == "confirmed":
         decision = _entry(command, it, None, it["version"])
         return Decision.of(await connection.fetchrow(RECORD, [decision], []))
     if it["state"] != "held" or it["expires_at"] <= now:
-        return await _refuse(connection, command, it)
+        no = refused(
+            "wrong-state",
+            409,
+            booking_id=command.booking_id,
+            state=it["state"],
+            version=it["version"],
+            allowed=["held"],
+        )
+        return await _refuse(connection, no._replace(etag=it["version"]))
     changes = []
     for booking_id, slot_id, units in await connection.fetch(LINES, [command.booking_id]):
         resource_id, *slot = await count_units(
@@ -84,19 +90,9 @@ async def _confirm(
     return Decision.of(await connection.fetchrow(RECORD, [decision], changes))
 
 
-async def _refuse(connection: asyncpg.Connection, command: Command, it: asyncpg.Record) -> Decision:
-    head = await connection.fetchrow(HEAD)
-    if head is None:
-        raise AssertionError("The log has no head.")
-    members = {
-        "booking_id": command.booking_id,
-        "state": it["state"],
-        "version": it["version"],
-        "allowed": ["held"],
-    }
-    return Decision(
-        0, "wrong-state", 409, json.encode(members).decode(), None, it["version"], *head
-    )
+async def _refuse(connection: asyncpg.Connection, no: Refusal) -> Decision:
+    [decision] = await refuse(connection, [(0, no)])
+    return decision
 
 
 def _entry(

@@ -115,7 +115,7 @@ async def keep(
         if entries:
             answers += await _record(connection, entries)
         if refusals:
-            answers += await _refuse(connection, refusals)
+            answers += await refuse(connection, refusals)
     return answers
 
 
@@ -249,10 +249,10 @@ async def _record(
     return [Decision(*row) for row in await connection.fetch(RECORD, decisions, changes)]
 
 
-async def _refuse(
+async def refuse(
     connection: asyncpg.Connection, refusals: Sequence[tuple[int, Refusal]]
 ) -> list[Decision]:
-    """Refusals say where the log stands."""
+    """The answers to commands that were refused: they say where the log stands."""
     head = await connection.fetchrow(HEAD)
     if head is None:
         raise AssertionError("The log has no head.")

@@ -1,8 +1,8 @@
 """Whether a command may ask a guard of the laboratory for units at all: what needs no counting.
 
 Pure, and in the product's order, so that the same request is refused for the same reason in every
-arm. Arms place, book, release and cancel. Other commands, and slots with a limit per customer, are
-`not-in-this-arm`; so is expiry: a hold keeps its units until it is released or cancelled.
+arm. Arms place, book, release and cancel. Other commands, and limits per customer, are
+`not-in-this-arm`; and there is no expiry: a hold keeps its units until it is released or cancelled.
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,12 @@ from typing import NamedTuple
 import asyncpg
 from msgspec import json
 
+from booking.commands import CreateResource, OpenSlots, SetPolicy
 from booking.commands.command import Command
 from booking.guards.facts import EVENTS, TAKING, Facts
-from booking.model import TRANSITIONS
+from booking.model import TRANSITIONS, Policy
+
+LIMIT_PER_CUSTOMER = "units_per_customer_max"
 
 
 class Refusal(NamedTuple):
@@ -28,7 +31,7 @@ class Refusal(NamedTuple):
 def refusal(command: Command, facts: Facts) -> Refusal | None:
     """Why a command is refused before anything is counted, or None."""
     if command.kind not in EVENTS:
-        return Refusal("not-in-this-arm", 501)
+        return _unknown(command.kind)
     if command.call.deadline < facts.moment:
         return Refusal("not-decided", 503)
     if command.kind in TAKING:
@@ -36,20 +39,33 @@ def refusal(command: Command, facts: Facts) -> Refusal | None:
     return _of_giving_back(command, facts)
 
 
+def refusal_of_inventory(order: CreateResource | SetPolicy | OpenSlots) -> Refusal | None:
+    """Why the back office is refused a rule that every later booking would be refused for, or None.
+
+    Resources and slots are made as the product makes them, or there would be nothing to sell.
+    """
+    match order:
+        case SetPolicy():
+            return _unknown("SetPolicy")
+        case CreateResource(policy=Policy(units_per_customer_max=int())):
+            return _unknown(LIMIT_PER_CUSTOMER)
+    return None
+
+
 def _of_a_new_booking(command: Command, facts: Facts) -> Refusal | None:
     asked: list[dict[str, object]] = [
         {"slot_id": slot_id, "requested": units} for slot_id, units in command.lines
     ]
     if missing := [line for line in asked if line["slot_id"] not in facts.slots]:
-        return _refused("slot-not-found", 404, lines=missing)
+        return refused("slot-not-found", 404, lines=missing)
     rules = [facts.slots[slot_id] for slot_id, _ in command.lines]
     longest = min(rule["hold_seconds"] for rule in rules)
     if command.hold_seconds is not None and command.hold_seconds > longest:
-        return _refused("hold-too-long", 409, limit=longest)
-    if refused := _of_the_rules(command, asked, rules):
-        return refused
+        return refused("hold-too-long", 409, limit=longest)
+    if no := _of_the_rules(command, asked, rules):
+        return no
     if facts.version_of_its_id is not None:
-        known = _refused("already-exists", 409, booking_id=command.booking_id)
+        known = refused("already-exists", 409, booking_id=command.booking_id)
         return known._replace(etag=facts.version_of_its_id)
     return None
 
@@ -63,28 +79,28 @@ def _of_the_rules(
         for line, rule in zip(asked, rules, strict=True)
         if not rule["on_sale"]
     ]:
-        return _refused("slot-closed", 409, lines=closed)
+        return refused("slot-closed", 409, lines=closed)
     if above := [
         line | {"limit": rule["units_per_booking_max"]}
         for (_, units), line, rule in zip(command.lines, asked, rules, strict=True)
         if rule["units_per_booking_max"] is not None and units > rule["units_per_booking_max"]
     ]:
-        return _refused("booking-limit-exceeded", 409, lines=above)
+        return refused("booking-limit-exceeded", 409, lines=above)
     if any(rule["units_per_customer_max"] is not None for rule in rules):
-        return Refusal("not-in-this-arm", 501)
+        return _unknown(LIMIT_PER_CUSTOMER)
     return None
 
 
 def _of_giving_back(command: Command, facts: Facts) -> Refusal | None:
     it, owner = facts.booking, command.call.owner
     if it is None or (owner is not None and it.customer_id != owner):
-        return _refused("booking-not-found", 404, booking_id=command.booking_id)
+        return refused("booking-not-found", 404, booking_id=command.booking_id)
     expected, transitions = command.call.if_match, TRANSITIONS[command.kind]
     if expected is not None and it.version not in expected:
-        changed = _refused("version-mismatch", 412, expected=expected, actual=it.version)
+        changed = refused("version-mismatch", 412, expected=expected, actual=it.version)
         return changed._replace(etag=it.version)
     if it.state not in transitions and it.state not in transitions.values():
-        return _refused(
+        return refused(
             "wrong-state",
             409,
             booking_id=command.booking_id,
@@ -93,9 +109,14 @@ def _of_giving_back(command: Command, facts: Facts) -> Refusal | None:
             allowed=sorted(transitions, reverse=True),
         )._replace(etag=it.version)
     if any(facts.slots[slot_id]["units_per_customer_max"] is not None for slot_id, _ in it.lines):
-        return Refusal("not-in-this-arm", 501)
+        return _unknown(LIMIT_PER_CUSTOMER)
     return None
 
 
-def _refused(slug: str, status: int, **members: object) -> Refusal:
+def _unknown(what: str) -> Refusal:
+    return refused("not-in-this-arm", 501, unknown=what)
+
+
+def refused(slug: str, status: int, **members: object) -> Refusal:
+    """A no with these members."""
     return Refusal(slug, status, json.encode(members).decode())

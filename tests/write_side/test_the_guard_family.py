@@ -268,16 +268,74 @@ async def test_what_needs_no_counting_is_refused_for_the_same_reason_under_every
 @under(OF_THE_LABORATORY)
 async def test_other_commands_are_not_in_this_arm(at):
     booking = await at.held(await at.new_slot(1))
-    answer = await at.order("confirm", booking)
-    assert (answer.status_code, answer.json()["type"]) == (501, "/problems/not-in-this-arm")
+    assert_unknown(await at.order("confirm", booking), "ConfirmBooking")
 
 
 @under(OF_THE_LABORATORY)
-async def test_a_limit_per_customer_is_not_in_this_arm(at):
-    slot = await at.slot(2, units_per_customer_max=1)
+async def test_a_rule_that_would_be_in_the_way_of_every_booking_is_not_in_this_arm(at):
+    """Refused when somebody wants to set it, and not only when somebody wants to book."""
+    hall = {"name": "Hall B", "time_zone": "Europe/Amsterdam"}
+    key = str(uuid4())
+    limited = hall | {"policy": {"units_per_customer_max": 1}}
+    assert_unknown(await at.post("/v1/resources", limited, key=key), "units_per_customer_max")
+    resource = await at.resource()
+    policy = {
+        "hold_seconds": 60,
+        "units_per_booking_max": None,
+        "units_per_customer_max": None,
+        "overbooking_units": 0,
+    }
+    answer = await at.post(f"/v1/resources/{resource}/policy", policy, if_match='"1"')
+    assert_unknown(answer, "SetPolicy")
+    assert (await at.post("/v1/resources", hall, key=key)).status_code == 201  # the key is free
+
+
+@under(OF_THE_LABORATORY)
+async def test_a_limit_per_customer_that_the_product_has_left_is_named_as_what_this_arm_does_not_know(
+    at,
+):
+    slot, other = await at.slots(2, capacity=2)
     await at.catch_up()
+    booking = await at.booked(other)
+    await at.database.execute(
+        "UPDATE booking.resource SET units_per_customer_max = 1 FROM booking.slot AS s"
+        " WHERE s.slot_id = $1 AND s.resource_id = booking.resource.resource_id",
+        UUID(slot),
+    )
+    assert_unknown(await at.take(slot), "units_per_customer_max")
+    assert_unknown(await at.order("cancel", booking), "units_per_customer_max")
+
+
+@under(["application_clock", "application_clock_ahead"])
+async def test_the_arms_with_a_clock_confirm_too_and_name_what_they_do_not_know(at):
+    slot = await at.new_slot(2)
+    booking = await at.held(slot)
+    assert (await at.order("confirm", booking)).status_code == 200
+    missing = await at.order("confirm", str(uuid4()))
+    assert (missing.status_code, missing.json()["type"]) == (404, "/problems/booking-not-found")
+    extended = await at.post(f"/v1/bookings/{booking}/extend", key=str(uuid4()))
+    assert_unknown(extended, "ExtendHold")
+    limited = {"name": "B", "time_zone": "UTC", "policy": {"units_per_customer_max": 1}}
+    answer = await at.post("/v1/resources", limited, key=str(uuid4()))
+    assert_unknown(answer, "units_per_customer_max")
+
+
+@under([name for name, guard in GUARDS.items() if guard.complete])
+async def test_who_decides_as_the_product_does_knows_its_other_commands_and_rules(at):
+    slot = await at.slot(3, units_per_customer_max=1)
+    booking = await at.held(slot)
+    assert (await at.order("confirm", booking)).status_code == 200
     answer = await at.take(slot)
+    assert (answer.status_code, answer.json()["type"]) == (
+        409,
+        "/problems/customer-limit-exceeded",
+    )
+
+
+def assert_unknown(answer: httpx.Response, unknown: str) -> None:
     assert (answer.status_code, answer.json()["type"]) == (501, "/problems/not-in-this-arm")
+    assert answer.json()["unknown"] == unknown
+    assert f"does not know {unknown}:" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("guard", ["row_lock_then_count", "row_per_unit"])
