@@ -36,6 +36,7 @@ UNDECIDED = (
     "draining",
     "not-decided",
     "database-unavailable",
+    "not-in-this-arm",
 )
 """What every command may be answered with, whatever it asks for; for the documentation."""
 
@@ -139,8 +140,12 @@ class Desk:
 def fingerprint(request: StrictRequest, asked: Asked, body: msgspec.Struct) -> bytes:
     """What a repeated key must ask for again: method, path, `If-Match` and the decoded body.
 
-    Encoding the decoded body takes white space, the order of members and left-out defaults away.
+    Encoding the decoded body takes white space, the order of members and left-out defaults away; the
+    route with its ids as they were understood takes away how these were written.
     """
     scope = request.scope
-    target = f"{scope['method']} {scope['path']}\n".encode()
+    path = scope["path"]
+    if ids := scope["path_params"]:
+        path = scope["booking.route"].template.format(**ids)  # type: ignore[typeddict-item]  # our own key
+    target = f"{scope['method']} {path}\n".encode()
     return sha256(b"".join((target, asked.if_match_sent, b"\n", _encode(body)))).digest()

@@ -39,7 +39,7 @@ class Asked(NamedTuple):
     if_match: tuple[int, ...] | None
     """Versions the client accepts; None: any. An empty one matches nothing."""
     if_match_sent: bytes
-    """As sent: part of what a repeated key is compared with."""
+    """Its tags in one spelling, because a repeated key is compared with them; empty: not sent."""
     traceparent: str | None
     correlation_id: str | None
     based_on: str | None
@@ -90,24 +90,25 @@ def read(request: StrictRequest) -> Asked:
     Raises:
         Problem: invalid-header.
     """
-    key = if_match = based_on = None
-    traced = False
+    key = based_on = None
+    traced = conditional = False
     for name, value in request.scope["headers"]:
         if name == b"idempotency-key":
             if key is not None:
                 raise Problem("invalid-header", "Idempotency-Key was sent more than once.")
-            key = value
+            key = value.strip(b" \t")  # no part of the value (RFC 9110, section 5.5)
         elif name == b"traceparent":
             traced = True
         elif name == b"if-match":
-            if_match = value if if_match is None else if_match + b"," + value
+            conditional = True
         elif name == b"based-on":
             based_on = value.decode("latin-1").strip()
+    tags = entity_tags(request.scope, b"if-match") if conditional else None
     sent_trace = traceparent(request.scope) if traced else None
     return Asked(
         None if key is None else idempotency_key(key),
-        None if if_match is None else _versions(request),
-        if_match or b"",
+        None if tags is None else _versions(tags),
+        _spelled(tags) if conditional else b"",
         sent_trace,
         trace_id(request.scope) if sent_trace else None,
         based_on,
@@ -129,9 +130,11 @@ def idempotency_key(value: bytes) -> str:
     return (found[1] or found[2]).decode()
 
 
-def _versions(request: StrictRequest) -> tuple[int, ...] | None:
+def _versions(tags: list[str]) -> tuple[int, ...]:
     """Compared strongly: a weak tag, or one that is no version, matches nothing."""
-    tags = entity_tags(request.scope, b"if-match")
-    if tags is None:
-        return None
     return tuple(int(found[1]) for tag in tags if (found := _VERSION.fullmatch(tag)))
+
+
+def _spelled(tags: list[str] | None) -> bytes:
+    """The same for conditions that mean the same: neither order nor white space of a list counts."""
+    return b"*" if tags is None else ", ".join(sorted(set(tags))).encode("latin-1")

@@ -95,7 +95,7 @@ def routes(desk: Desk) -> list[HTTPRouteHandler]:
         request: StrictRequest, resource_id: FromPath[UUID], data: JSONBody[OpenSlots]
     ) -> Answer:
         """Open slots of a resource: all or none, one event each, in the order sent."""
-        call = desk.call(request, data)
+        call = desk.call(request, data.in_utc())
         decision = desk.inventory.decide(
             data,
             call.command_id,

@@ -1,9 +1,10 @@
 """Put slots of a resource on sale: all of them or none."""
 
+from datetime import UTC
 from typing import Annotated
 from uuid import UUID
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from booking.model import SLOTS_PER_CALL_MAX, Capacity, Moment
 
@@ -30,3 +31,16 @@ class OpenSlots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         chosen = [slot.slot_id for slot in self.slots if slot.slot_id is not None]
         if len(set(chosen)) < len(chosen):
             raise ValueError("slots name the same slot_id twice")
+
+    def in_utc(self) -> "OpenSlots":
+        """The same order with its moments told in UTC: a key is repeated with it, however they are written."""
+        return OpenSlots(
+            slots=[
+                structs.replace(
+                    slot,
+                    starts_at=slot.starts_at.astimezone(UTC),
+                    ends_at=slot.ends_at.astimezone(UTC),
+                )
+                for slot in self.slots
+            ]
+        )

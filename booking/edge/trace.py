@@ -33,7 +33,7 @@ def _trace(scope: Scope) -> tuple[str, str | None]:
 
 def _read(scope: Scope) -> tuple[str, str | None]:
     for name, value in scope["headers"]:
-        if name == b"traceparent" and (found := _TRACEPARENT.fullmatch(value)):
-            return found[1].decode(), value.decode()
+        if name == b"traceparent" and (found := _TRACEPARENT.fullmatch(value.strip(b" \t"))):
+            return found[1].decode(), found[0].decode()
     # An identifier, not a secret: the plain generator costs a tenth of the kernel's.
     return f"{random.getrandbits(128) or 1:032x}", None

@@ -9,6 +9,7 @@ from booking.edge.failures import Misconfigured
 from booking.edge.parts import Part
 from booking.edge.problems import ProblemType, table_of
 from booking.edge.serving import http_app
+from booking.edge.trace import traceparent
 
 MEMBERS = {"type", "title", "status", "detail", "instance", "trace_id"}
 
@@ -52,6 +53,11 @@ async def test_the_trace_of_the_caller_is_told_back(tiny):
     fresh = (await tiny.get("/v1/nowhere", headers={"traceparent": "nonsense"})).json()["trace_id"]
     assert len(fresh) == 32
     assert fresh != trace
+
+
+def test_blanks_around_a_trace_are_no_part_of_it():
+    sent = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    assert traceparent({"headers": [(b"traceparent", sent + b" \t")]}) == sent.decode()
 
 
 async def test_a_refusal_carries_its_own_members(tiny):

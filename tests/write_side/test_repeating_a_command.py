@@ -1,6 +1,7 @@
 """Idempotency: whoever asks twice under one key is served once."""
 
 import asyncio
+from hashlib import sha256
 from uuid import UUID, uuid4
 
 import pytest
@@ -80,6 +81,48 @@ async def test_a_key_used_at_another_address_or_with_another_if_match_is_refused
         )
 
 
+async def test_how_a_moment_is_written_does_not_count(shop):
+    path = f"/v1/resources/{await shop.resource()}/slots"
+    utc = {"starts_at": "2099-01-01T00:00:00Z", "ends_at": "2099-01-01T02:00:00Z"}
+    paris = {"starts_at": "2099-01-01T01:00:00+01:00", "ends_at": "2099-01-01t03:00:00.000+01:00"}
+    later = {"starts_at": "2099-01-01T00:00:00+01:00", "ends_at": "2099-01-01T02:00:00+01:00"}
+    first = await shop.post(path, {"slots": [an_evening(3, **utc)]}, key="k-1")
+    same_answer(first, await shop.post(path, {"slots": [an_evening(3, **paris)]}, key="k-1"))
+    another = await shop.post(path, {"slots": [an_evening(3, **later)]}, key="k-1")
+    assert (another.status_code, another.json()["type"]) == (
+        422,
+        "/problems/idempotency-key-reused",
+    )
+
+
+async def test_how_an_id_in_the_path_is_written_does_not_count(shop):
+    booking = await shop.held(await shop.slot(10))
+    first = await shop.order("confirm", booking, key="k-1")
+    same_answer(first, await shop.order("confirm", booking.upper(), key="k-1"))
+    same_answer(first, await shop.order("confirm", booking.replace("-", ""), key="k-1"))
+
+
+async def test_how_a_list_of_versions_is_written_does_not_count(shop):
+    path, body = f"/v1/slots/{await shop.slot(10)}/resize", {"capacity": 9}
+    first = await shop.post(path, body, key="k-1", if_match='"1","99"')
+    for again in ('"1", "99"', '"99" ,\t"1"', '"1","99","1"'):
+        same_answer(first, await shop.post(path, body, key="k-1", if_match=again))
+    for other in ('"1"', "*", '"1","98"', 'W/"1","99"'):
+        answer = await shop.post(path, body, key="k-1", if_match=other)
+        assert answer.json()["type"] == "/problems/idempotency-key-reused"
+
+
+async def test_a_new_version_of_the_system_still_knows_the_keys_of_the_one_before(shop):
+    """What is compared is kept for a day, so how it is made may not change for what clients usually send."""
+    slot = await shop.slot(10)
+    booking = await shop.held(slot)
+    await shop.order("confirm", booking, key="k-1", if_match='"1"')
+    kept = await shop.database.fetchval(
+        "SELECT fingerprint FROM booking.command_record WHERE command_id = 'k-1'"
+    )
+    assert kept == sha256(f'POST /v1/bookings/{booking}/confirm\n"1"\n{{}}'.encode()).digest()
+
+
 async def test_many_equal_requests_at_once_are_one_booking_and_get_one_answer(shop):
     slot = await shop.slot(10)
     answers = await all_at_once([lambda: shop.take(slot, key="k-1")] * 20)
@@ -121,6 +164,35 @@ async def test_resources_and_slots_are_repeated_byte_for_byte_too(shop):
     opened = await shop.post(path, slots, key="s-1")
     same_answer(opened, await shop.post(path, slots, key="s-1"))
     assert await shop.head() == 3
+
+
+@pytest.mark.parametrize("key", [b"k-1 ", b"k-1\t", b"  k-1 \t", b'"k-1"\t'])
+async def test_blanks_around_a_key_are_no_part_of_it(shop, key):
+    slot = await shop.slot(10)
+    first = await shop.take(slot, key="k-1")
+    again = await sent_as_it_stands(shop, first.request, key)
+    assert again.startswith(b"HTTP/1.1 201 ")
+    assert b"\r\nidempotent-replayed: true\r\n" in again
+    assert again.endswith(first.content)
+
+
+async def test_blanks_within_the_quotes_of_a_key_are_refused(shop):
+    first = await shop.take(await shop.slot(10), key="k-1")
+    assert (await sent_as_it_stands(shop, first.request, b'"k-1 "')).startswith(b"HTTP/1.1 400 ")
+
+
+async def sent_as_it_stands(shop, request, key):
+    """The whole answer to a request with a key that the client at hand would not send."""
+    reader, writer = await asyncio.open_connection(request.url.host, request.url.port)
+    writer.write(
+        b"POST /v1/bookings HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\nIdempotency-Key: %b\r\n\r\n%b"
+        % (len(request.content), key, request.content)
+    )
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer
 
 
 @pytest.mark.parametrize("key", ["", "a b", "x" * 129, 'a"b', "ü", '"open'])
