@@ -261,6 +261,7 @@ def failed(kind: str, command_id: str, error: Exception) -> CommandFailed:
     undone = isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError)
     fault = CommandFailed(
         f"{kind} ran into {rule}; it {'did not happen' if undone else 'may have happened'}.",
+        command_id=command_id,
         outcome="did-not-happen" if undone else "may-have-happened",
         constraint=constraint,
     )

@@ -39,7 +39,10 @@ class DatabaseUnavailable(Fault):
 class CommandFailed(Fault):
     """The deciding call raised for this command alone. `constraint` names the rule it ran into."""
 
-    def __init__(self, sentence: str, *, outcome: Outcome, constraint: str | None) -> None:
+    def __init__(
+        self, sentence: str, *, command_id: str, outcome: Outcome, constraint: str | None
+    ) -> None:
         super().__init__(sentence)
+        self.command_id = command_id
         self.outcome = outcome
         self.constraint = constraint

@@ -10,6 +10,7 @@ from hashlib import sha256
 from uuid import UUID
 
 import msgspec
+import structlog
 
 from booking.api.headers import Asked
 from booking.api.problems import failed, precondition_required, refused
@@ -19,8 +20,9 @@ from booking.edge.answers import Answer
 from booking.edge.database import DatabaseClock, NoDatabaseTime
 from booking.edge.problems import Problem, answer_to
 from booking.edge.requests import StrictRequest
+from booking.edge.trace import trace_id
 from booking.events.tokens import InvalidToken, TokenCodec
-from booking.faults import DatabaseUnavailable, Fault
+from booking.faults import CommandFailed, DatabaseUnavailable, Fault
 from booking.identities import uuid7
 from booking.inventory import Inventory
 from booking.measures import Measures
@@ -41,6 +43,7 @@ UNDECIDED = (
 """What every command may be answered with, whatever it asks for; for the documentation."""
 
 _encode = msgspec.json.Encoder().encode
+_log = structlog.get_logger(__name__)
 
 
 class Desk:
@@ -92,7 +95,7 @@ class Desk:
         try:
             decision = self.batcher.submit(command)
         except Fault as fault:
-            return answer_to(self.undecided(fault), request.scope)
+            return self.undecided(request, fault)
         return await self.answer(request, decision)
 
     async def answer(self, request: StrictRequest, decision: Awaitable[Decision]) -> Answer:
@@ -100,7 +103,7 @@ class Desk:
         try:
             decided = await decision
         except Fault as fault:
-            return answer_to(self.undecided(fault), request.scope)
+            return self.undecided(request, fault)
         self._measures.outcome(decided.outcome, based_on=request.parsed.based_on is not None)
         headers = self._headers(decided)
         if decided.outcome == "version-mismatch" and not request.parsed.if_match_sent:
@@ -112,10 +115,21 @@ class Desk:
             headers.append(REPLAYED)
         return Answer(decided.status, decided.body.encode(), headers)
 
-    def undecided(self, fault: Fault) -> Problem:
-        """The problem for a command that could not be decided."""
+    def undecided(self, request: StrictRequest, fault: Fault) -> Answer:
+        """The answer to a command that could not be decided.
+
+        A defect is logged with the trace that the answer tells, since only here both are known.
+        """
         self._measures.fault(fault)
-        return failed(fault)
+        if isinstance(fault, CommandFailed):
+            _log.error(
+                "request_failed",
+                path=request.scope["path"],
+                trace_id=trace_id(request.scope),
+                command_id=fault.command_id,
+                exc_info=fault,
+            )
+        return answer_to(failed(fault), request.scope)
 
     def token_header(self, epoch: UUID, position: int) -> tuple[bytes, bytes]:
         """`Consistency-Token` of a position."""

@@ -143,7 +143,12 @@ async def test_a_poisoned_command_fails_alone_and_did_not_happen(victim, databas
         answers += await asyncio.gather(*(book(http, slot, f"k-{n}") for n in range(2, 22)))
         failed = [answer for answer in answers if answer.status_code != 201]
         assert [answer.status_code for answer in failed] == [500]
-        assert failed[0].json()["outcome"] == "did-not-happen"
+        problem = failed[0].json()
+        assert (problem["outcome"], problem["constraint"]) == ("did-not-happen", None)
+    lines = [line for line in victim.log.read_text().splitlines() if problem["trace_id"] in line]
+    assert len(lines) == 1, "who reports the trace is found in the log"
+    assert failed[0].request.headers["idempotency-key"] in lines[0]
+    assert "RaiseError" in lines[0], "with the cause"
     assert await database.fetchval("SELECT confirmed FROM booking.slot") == 21
 
 
