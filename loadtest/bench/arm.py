@@ -7,7 +7,7 @@ turns, each round beginning with another one: what else happens on the machine m
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from loadtest.bench.figures import Turn
+from loadtest.bench.figures import Turn, spread
 from loadtest.driver import NextRequest, RequestWriter, closed_loop
 from loadtest.instruments.cpu_used import Used, per_answer_us
 
@@ -32,19 +32,31 @@ class Crowd(Arm, Protocol):
 
 
 async def choose_clients(
-    arm: Crowd, choices: Sequence[int], *, seconds: float, say: Say
+    arm: Crowd, choices: Sequence[int], *, trials: int, seconds: float, say: Say
 ) -> dict[int, float]:
-    """Gives an arm the number of clients with which it does most; returns what it did per second with each.
+    """Gives an arm the number of clients with which it does most; returns the median of what it did per second with each.
 
-    Whoever is compared with others may choose, or the number would decide who wins. Where there is one choice, nothing is tried.
+    Whoever is compared with others may choose, or the number would decide who wins. The numbers take turns, each `trials` times, each round
+    beginning with another one: noise that meets one trial does not choose. Where there is one choice, nothing is tried.
     """
-    tried = {}
-    for clients in choices if len(choices) > 1 else ():
-        arm.clients = clients
-        tried[clients] = (await arm.turn(seconds)).per_second
-        say(f"{arm.name} with {clients} clients: {tried[clients]:.0f}/s")
-    arm.clients = max(choices, key=lambda clients: tried.get(clients, 0.0))
-    return tried
+    if len(choices) == 1:
+        [arm.clients] = choices
+        return {}
+    among = ", ".join(map(str, choices))
+    total_s = trials * len(choices) * seconds
+    say(f"{arm.name} chooses among {among} clients, which takes {total_s:.0f} s")
+    rates: dict[int, list[float]] = {clients: [] for clients in choices}
+    for number in range(trials):
+        for place in range(len(choices)):
+            arm.clients = choices[(number + place) % len(choices)]
+            rates[arm.clients].append((await arm.turn(seconds)).per_second)
+    tried = {clients: spread(each) for clients, each in rates.items()}
+    for clients, did in tried.items():
+        say(
+            f"{arm.name} with {clients} clients: {did.median:.0f}/s ({did.lowest:.0f} to {did.highest:.0f})"
+        )
+    arm.clients = max(choices, key=lambda clients: tried[clients].median)
+    return {clients: did.median for clients, did in tried.items()}
 
 
 async def take_turns(arms: Sequence[Arm], *, rounds: int, seconds: float, say: Say) -> list[Turn]:

@@ -12,8 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from msgspec import structs
 
-from loadtest.bench.arm import Say, choose_clients
+from loadtest.bench.arm import choose_clients
 from loadtest.bench.figures import Turn
+from loadtest.bench.plan import Bench
 from loadtest.bench.product import Product
 from loadtest.failures import CannotRunError
 from loadtest.instruments.cpu_used import GENERATOR, Used, per_answer_us
@@ -108,9 +109,7 @@ class Yardstick:
         return [f"{counted}, but sold {units} units in {bookings} bookings: it is broken."]
 
 
-async def yardstick_beside(
-    product: Product, *, say: Say, calibration_s: float, script: Path = HOT_ROW
-) -> Yardstick:
+async def yardstick_beside(product: Product, bench: Bench, *, script: Path = HOT_ROW) -> Yardstick:
     """A yardstick on the product's own server, with the number of clients that suits it best.
 
     Raises:
@@ -120,7 +119,10 @@ async def yardstick_beside(
         product.programs, product.database_url, script=script, read_cpu=product.read_cpu
     )
     await made.prepare()
-    await choose_clients(made, CLIENTS, seconds=calibration_s, say=say)
+    plan = bench.plan
+    await choose_clients(
+        made, CLIENTS, trials=plan.trials, seconds=plan.calibration_s, say=bench.say
+    )
     return made
 
 

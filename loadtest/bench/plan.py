@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from loadtest.bench.arm import Say
 
+TRIALS_MAX = 3
+"""Of each number of clients that may be chosen: an odd number, so that the median is a trial."""
+
 
 class Plan(Struct, frozen=True, kw_only=True):
     """The size of a run; the defaults are what the promises are judged by."""
@@ -14,6 +17,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     turn_s: float = 3.0
     warm_up_s: float = 2.0
     calibration_s: float = 2.0
+    """Of each trial before a number of clients is chosen."""
     sustained_s: float = 60.0
     """Of what must last: the whole pipeline, and a snapshot held open."""
     connections: int = 128
@@ -28,6 +32,11 @@ class Plan(Struct, frozen=True, kw_only=True):
     flat_events: int = 5_000_000
     flush_delay_us: int = 0
     """What every flush takes longer on purpose, at least, in all systems and for the yardstick alike."""
+
+    @property
+    def trials(self) -> int:
+        """How often each number of clients is tried: not more often than what is chosen by it is measured."""
+        return min(TRIALS_MAX, self.rounds)
 
 
 class Bench(Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ from loadtest.system.inventory import at_rest
 from loadtest.workloads.many_bookings import one_unit_each
 
 CLAIM = "The whole pipeline sells a hot slot for a minute, and readers are never far behind"
-ABOUT_S = 105
+ABOUT_S = 140
 PIPELINE, YARDSTICK = "whole pipeline", "pgbench"
 WANTED = [
     Wanted(
@@ -47,9 +47,15 @@ async def measure(bench: Bench) -> Measured:
             one_unit_each(product.url, "/v1/bookings", slots, product.headers),
             connections=plan.connections,
         )
-        yardstick = await yardstick_beside(product, say=bench.say, calibration_s=plan.calibration_s)
+        yardstick = await yardstick_beside(product, bench)
         await warm_up([sale], seconds=plan.warm_up_s)
-        await choose_clients(sale, plan.pipeline_clients, seconds=plan.calibration_s, say=bench.say)
+        await choose_clients(
+            sale,
+            plan.pipeline_clients,
+            trials=plan.trials,
+            seconds=plan.calibration_s,
+            say=bench.say,
+        )
         turns = await take_turns(
             [yardstick], rounds=PAUSE_TURNS, seconds=plan.turn_s, say=bench.say
         )

@@ -17,6 +17,7 @@ from loadtest.bench.pgbench import (
     read_report,
 )
 from loadtest.bench.plain import plain_litestar
+from loadtest.bench.plan import Plan
 from loadtest.failures import CannotRunError
 from loadtest.instruments.postgres_programs import query
 
@@ -112,12 +113,12 @@ async def test_missing_programs_are_told_with_the_remedy(tmp_path):
 
 
 class Shop:
-    """An arm that sells as much as it is told, with so many clients."""
+    """An arm that sells as much as it is told, one turn after the other with so many clients."""
 
     name, clients = "shop", 1
 
     def __init__(self, per_second):
-        self.per_second = per_second
+        self.per_second = {clients: iter(rates) for clients, rates in per_second.items()}
         self.turns = []
 
     async def turn(self, seconds):
@@ -127,22 +128,43 @@ class Shop:
             seconds=seconds,
             answered=1,
             astray=0,
-            per_second=self.per_second[self.clients],
+            per_second=next(self.per_second[self.clients]),
             clients=self.clients,
         )
 
 
 async def test_whoever_is_compared_has_the_clients_with_which_it_does_most():
-    shop, said = Shop({128: 900.0, 256: 1200.0, 512: 1100.0}), []
-    tried = await choose_clients(shop, (128, 256, 512), seconds=1, say=said.append)
-    assert (shop.clients, shop.turns) == (256, [128, 256, 512])
-    assert tried == shop.per_second
-    assert said[1] == "shop with 256 clients: 1200/s"
+    shop, said = Shop({128: [900.0], 256: [1200.0], 512: [1100.0]}), []
+    tried = await choose_clients(shop, (128, 256, 512), trials=1, seconds=2, say=said.append)
+    assert shop.clients == 256
+    assert tried == {128: 900, 256: 1200, 512: 1100}
+    assert said[0] == "shop chooses among 128, 256, 512 clients, which takes 6 s"
+    assert said[2] == "shop with 256 clients: 1200/s (1200 to 1200)"
+
+
+async def test_one_trial_that_noise_met_does_not_choose():
+    # By their first trials 512 were best, by the best of all 128.
+    shop = Shop(
+        {128: [900.0, 9000.0, 900.0], 256: [100.0, 1200.0, 1250.0], 512: [1300.0, 1100.0, 1000.0]}
+    )
+    tried = await choose_clients(shop, (128, 256, 512), trials=3, seconds=1, say=print)
+    assert tried == {128: 900, 256: 1200, 512: 1100}
+    assert shop.clients == 256
+
+
+async def test_the_numbers_of_clients_take_turns_each_round_beginning_with_another():
+    shop = Shop({number: [1.0] * 3 for number in (2, 4, 8)})
+    await choose_clients(shop, (2, 4, 8), trials=3, seconds=1, say=print)
+    assert shop.turns == [2, 4, 8, 4, 8, 2, 8, 2, 4]
+
+
+def test_nothing_is_tried_more_often_than_it_is_measured():
+    assert [Plan(rounds=rounds).trials for rounds in (1, 2, 3, 5)] == [1, 2, 3, 3]
 
 
 async def test_where_the_number_of_clients_is_given_none_is_tried():
-    shop = Shop({16: 1.0})
-    assert await choose_clients(shop, (16,), seconds=1, say=print) == {}
+    shop = Shop({16: [1.0]})
+    assert await choose_clients(shop, (16,), trials=3, seconds=1, say=print) == {}
     assert (shop.clients, shop.turns) == (16, [])
 
 
