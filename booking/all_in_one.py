@@ -23,6 +23,7 @@ import projector.app
 from booking.edge.application import EdgeApplication, http_app
 from booking.edge.database import open_pool
 from booking.edge.failures import Misconfigured
+from booking.edge.health import what_helps
 from booking.edge.metrics_listener import serve_metrics
 from booking.edge.migrations import migrate
 from booking.edge.serving import bind, serve, url_of
@@ -221,7 +222,7 @@ async def _announce(
             )
         if time.monotonic() > report_at:
             report_at += REPORT_EVERY_S
-            _log.info("waiting", missing=missing)
+            _log.info("waiting", missing=missing, what_helps=what_helps(missing))
         await asyncio.sleep(POLL_EVERY_S)
     await servers.settled()
     _log.info("ready", url=url, seconds=round(time.monotonic() - begun, 3))

@@ -112,10 +112,14 @@ def demo(arguments: tuple[str, ...]) -> None:
 @booking.command()
 @data_dir_option
 def api(data_dir: str | None) -> int:
-    """Serve the commands: every POST under /v1.
+    """Serve the commands: every POST under /v1, and GET /v1/commands/*.
+
+    In production, the default, every request needs an API key. The second line runs another API
+    beside a `booking up`, with its servers and like it without keys.
 
     \b
     BOOKING_PORT=8010 booking api
+    BOOKING_ENVIRONMENT=development BOOKING_PORT=8010 booking api
     """
     from booking.settings import load_settings
 

@@ -71,8 +71,12 @@ def run(data_dir: str | None) -> int:
 def api(data_dir: str | None) -> int:
     """Answer queries: every GET under /v1 but the commands'.
 
+    In production, the default, every request needs an API key. The second line runs more queries
+    beside a `booking up`, with its servers and like it without keys.
+
     \b
     PROJECTOR_PORT=8011 projector api
+    BOOKING_ENVIRONMENT=development PROJECTOR_PORT=8011 projector api
     """
 
     async def work(stop: asyncio.Event) -> None:

@@ -3,13 +3,17 @@
 import math
 from urllib.parse import parse_qsl
 
+import structlog
 from litestar.types import Scope
 
 from booking.edge.api_keys import ANONYMOUS, Caller, KeysUnknown, KeyTable
 from booking.edge.database import NoDatabaseTime
+from booking.edge.health import API_KEYS, REMEDIES
 from booking.edge.problems import Problem
 from booking.edge.rate_limit import RateLimit
 from booking.edge.tickets import InvalidTicket, Tickets
+
+_log = structlog.get_logger(__name__)
 
 
 class Admission:
@@ -18,16 +22,21 @@ class Admission:
     def __init__(
         self, keys: KeyTable | None, *, environment: str, tickets: Tickets | None = None
     ) -> None:
-        """Off production, callers without a key are anonymous, with all scopes and no rate limit."""
+        """Off production, callers without a key are anonymous, with all scopes and no rate limit.
+
+        In production without a live key it is said at once that nobody will get in.
+        """
         self._keys = keys
         self._tickets = tickets
         self._production = environment == "production"
         self._rate_limit = RateLimit() if self._production else None
+        if self._production and keys is not None and not keys.live:
+            _log.warning("nobody_may_call", environment=environment, remedy=REMEDIES[API_KEYS])
 
     async def missing(self) -> list[str]:
         """Names `api-keys` where nobody could get in: in production without a live key."""
         nobody = self._keys is None or not self._keys.live
-        return ["api-keys"] if self._production and nobody else []
+        return [API_KEYS] if self._production and nobody else []
 
     def admit(self, scope: Scope, scopes: tuple[str, ...]) -> Caller:
         """The caller of a request that may go on.

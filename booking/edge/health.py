@@ -11,6 +11,20 @@ READY_TIMEOUT_S = 2.0
 
 Missing = Callable[[], Awaitable[list[str]]]
 
+API_KEYS = "api-keys"
+REMEDIES: Mapping[str, str] = {
+    API_KEYS: (
+        "In production every request needs an API key and there is none yet: make one with "
+        "`booking keys create NAME --scope SCOPE`, or set BOOKING_ENVIRONMENT=development to try it out alone."
+    ),
+}
+"""What an operator can do about something that is missing; what comes by itself has none."""
+
+
+def what_helps(missing: Iterable[str]) -> list[str]:
+    """A sentence for each of the missing that somebody can do something about."""
+    return [REMEDIES[name] for name in missing if name in REMEDIES]
+
 
 async def what_is_missing(checks: Mapping[str, Missing]) -> list[str]:
     """Asks everybody at once what they lack.

@@ -8,6 +8,7 @@ from litestar.params import FromPath
 
 from booking.edge.answers import Answer
 from booking.edge.documentation import CONTENT_SECURITY, page_of, problem_page, problems_page
+from booking.edge.health import what_helps
 from booking.edge.problems import Problem, ProblemType
 from booking.edge.published import Published
 from booking.edge.requests import StrictRequest, header_list
@@ -46,7 +47,8 @@ async def ready(request: StrictRequest) -> Answer:
     """Tell that the process can serve, or what it lacks."""
     missing = await _app(request).missing()
     if missing:
-        raise Problem("not-ready", f"Missing: {', '.join(missing)}.", members={"missing": missing})
+        detail = " ".join([f"Missing: {', '.join(missing)}.", *what_helps(missing)])
+        raise Problem("not-ready", detail, members={"missing": missing})
     return Answer(200, msgspec.json.encode(Health(status="ready")), _NOT_STORED)
 
 

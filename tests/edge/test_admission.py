@@ -3,6 +3,7 @@
 import pytest
 from a_tiny_part import key, tiny_part, tiny_server
 from eventually import eventually
+from structlog.testing import capture_logs
 
 from booking.edge.admission import Admission
 from booking.edge.api_keys import ANONYMOUS, GOOD_FOR_S, Caller, KeyTable
@@ -99,9 +100,28 @@ async def test_without_a_live_key_production_is_not_ready_and_says_why():
         answer = await client.get("/health/ready")
         assert answer.status_code == 503
         assert answer.json()["missing"] == ["api-keys"]
+        assert "`booking keys create" in answer.json()["detail"]
         assert answer.headers["retry-after"] == "1"
     async with tiny_server(key("alice", "read"), environment="production") as client:
         assert (await client.get("/health/ready")).json() == {"status": "ready", "missing": []}
+
+
+@pytest.mark.parametrize(
+    ("environment", "keys", "warned"),
+    [
+        ("production", [], True),
+        ("production", [key("alice", "read")], False),
+        ("development", [], False),
+    ],
+)
+async def test_a_production_that_lets_nobody_in_says_so_when_it_starts(environment, keys, warned):
+    part = tiny_part(*keys)
+    await part.keys.refresh_once()
+    with capture_logs() as lines:
+        http_app(part, environment=environment)
+    said = [line for line in lines if line["event"] == "nobody_may_call"]
+    assert [line["environment"] for line in said] == [environment] * warned
+    assert all("booking keys create" in line["remedy"] for line in said)
 
 
 async def test_ready_names_what_a_part_lacks_and_a_part_that_fails_to_say():

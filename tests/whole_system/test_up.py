@@ -1,12 +1,14 @@
 """`booking up`: everything with one command, and nothing left when it goes."""
 
 import asyncio
+import json
 import os
 import signal
 
 import pytest
 from eventually import eventually
-from running import Up, alive, running, start_up
+from plain_http import plain_http
+from running import Up, alive, booking, running, start_child, start_up
 from sale import book, open_slot
 
 
@@ -67,6 +69,45 @@ async def test_a_part_that_dies_is_started_again(up: Up) -> None:
                 return seen.status_code == 200
 
         await eventually(it_works_again, within_s=30, because=f"works again without {part}")
+
+
+async def test_another_api_beside_it_takes_its_servers_and_in_development_needs_no_key(
+    up: Up,
+) -> None:
+    another = await start_child(
+        *("api", "--data-dir", str(up.data_dir)),
+        environ={"BOOKING_ENVIRONMENT": "development", "BOOKING_PORT": "0"},
+    )
+    try:
+        url = json.loads(await another.said('"serving"'))["url"]
+        async with plain_http(url) as there, up.client() as here:
+            slot_id = await open_slot(here, capacity=1)
+            assert (await book(there, slot_id)).status_code == 201
+            assert (await book(here, slot_id)).status_code == 409
+    finally:
+        await another.stop()
+
+
+async def test_in_production_without_a_key_it_says_how_to_make_one_and_is_ready_when_it_is_made(
+    tmp_path,
+) -> None:
+    up = await start_up(tmp_path / "data", environ={"BOOKING_ENVIRONMENT": "production"})
+    try:
+        for said in ("nobody_may_call", "waiting"):
+
+            def how(said: str = said) -> bool:
+                lines = [line for line in up.log.read_text().splitlines() if f'"{said}"' in line]
+                return any("`booking keys create" in line for line in lines)
+
+            await eventually(how, within_s=30, because=f"{said} is said with its remedy")
+        made = await booking(
+            *("keys", "create", "first", "--scope", "operate", "--data-dir", str(up.data_dir))
+        )
+        assert made.code == 0, made.error
+        await up.ready()
+    finally:
+        await up.kill()
+        await up.process.communicate()
 
 
 async def test_a_relay_that_is_started_again_is_struck_again_by_the_fault_of_an_experiment(
