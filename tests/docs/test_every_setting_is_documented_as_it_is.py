@@ -8,6 +8,7 @@ import pytest
 
 import booking.settings
 import projector.settings
+from booking.guards import GUARDS, THE_PRODUCTS
 
 REPOSITORY = Path(__file__).parents[2]
 PAGE = (REPOSITORY / "docs/settings.md").read_text()
@@ -37,6 +38,15 @@ def test_the_page_names_no_setting_that_the_code_does_not_read():
     )
     read = set(re.findall(r"environ\.get\(\s*\"((?:BOOKING|PROJECTOR)_[A-Z_]+)\"", code))
     assert set(ROWS) == (read | set(DEFAULTS)) - BETWEEN_PROCESSES
+
+
+def test_every_guard_is_on_the_page_beside_those_that_know_as_much():
+    section = PAGE.partition("## Guards to do without")[2].partition("\n## ")[0]
+    few, all_commands = section.split("The others decide as the product does")
+    tables = [re.findall(r"`(?:BOOKING_GUARD)?=(\w+)`", table) for table in (few, all_commands)]
+    know_all = [name for name, guard in GUARDS.items() if guard.complete and name != THE_PRODUCTS]
+    assert sorted(tables[0]) == sorted(set(GUARDS) - set(know_all))
+    assert sorted(tables[1]) == sorted(know_all)
 
 
 def test_every_role_of_the_schema_is_explained():

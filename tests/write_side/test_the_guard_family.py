@@ -306,6 +306,21 @@ async def test_a_limit_per_customer_that_the_product_has_left_is_named_as_what_t
     assert_unknown(await at.order("cancel", booking), "units_per_customer_max")
 
 
+@under([name for name in OF_THE_LABORATORY if name in SAYS_NO])
+async def test_in_an_arm_a_hold_past_its_time_keeps_its_units_until_it_is_given_back(at):
+    slot = await at.new_slot(1)
+    hold = await at.held(slot)
+    await at.database.execute(
+        "UPDATE booking.booking SET expires_at = clock_timestamp() - interval '1 s' WHERE booking_id = $1",
+        UUID(hold),
+    )
+    await at.catch_up()
+    assert (await at.take(slot)).status_code == 409
+    assert (await at.order("release", hold)).status_code == 200
+    await at.catch_up()
+    assert (await at.take(slot)).status_code == 201
+
+
 @under(["application_clock", "application_clock_ahead"])
 async def test_the_arms_with_a_clock_confirm_too_and_name_what_they_do_not_know(at):
     slot = await at.new_slot(2)
