@@ -12,13 +12,13 @@ import asyncpg
 import structlog
 from msgspec import Struct
 
-from booking.batcher import DEADLINE_S, Batcher
+from booking.batcher import BATCH_SIZE_MAX, DEADLINE_S, Batcher
 from booking.commands import Decision, expire_hold
 from booking.faults import Draining, QueueFull
 from booking.guards import expiry
 
 INTERVAL_S = 1.0
-PAGE_SIZE = 128
+PAGE_SIZE = BATCH_SIZE_MAX // 2
 """Half a batch: those who wait for a decision keep the other half."""
 
 _log = structlog.get_logger(__name__)
