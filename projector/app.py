@@ -27,6 +27,7 @@ from projector.api.live import routes as live_routes
 from projector.api.live_metrics import LiveMetrics
 from projector.api.log_heads import LogHeads
 from projector.api.one_slot import OneSlot, OneSlotOfTheWriteTables
+from projector.api.problem_extras import EXTRAS
 from projector.api.problems import PROBLEMS
 from projector.api.wait import Reader
 from projector.api.window import Window
@@ -200,6 +201,7 @@ async def open_part(settings: Settings) -> AsyncIterator[Part]:
             keys=keys,
             tickets=Tickets(secret, now_at_least=clock.now_at_least, now_at_most=clock.now_at_most),
             problems=PROBLEMS,
+            extras=EXTRAS,
             metrics=reader.metrics.registry,
         )
 
@@ -222,6 +224,7 @@ def part_on_paper() -> Part:
             clock=nothing,
         ),
         problems=PROBLEMS,
+        extras=EXTRAS,
     )
 
 

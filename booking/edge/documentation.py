@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Any
 
-from booking.edge.openapi import Document
+from booking.edge.openapi_problems import Document
 from booking.edge.problems import ProblemType
 
 CONTENT_SECURITY = b"default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"

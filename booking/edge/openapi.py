@@ -5,37 +5,30 @@ the schemas (limits, refused unknown members), the route's facts for keys, param
 problem tables for every error, so the document cannot promise something else than the edge does.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import metadata
 from inspect import cleandoc
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import msgspec
 
 from booking.edge.bodies import reader_of
-from booking.edge.problems import Problem, ProblemType
+from booking.edge.openapi_problems import (
+    EXTRAS,
+    REFERENCE,
+    Document,
+    ProblemExtras,
+    failure,
+    problem_schemas,
+)
+from booking.edge.parts import Part
+from booking.edge.problems import PROBLEMS, Problem, ProblemType
 from booking.edge.routes import RouteFacts
 
 DISTRIBUTION = "eventual-booking"
-REFERENCE = "#/components/schemas/{name}"
+REFUSED_EVERYWHERE = "method-not-allowed"
+"""What no operation answers, because it is the answer where there is no operation."""
 
-Document = dict[str, Any]
-
-_PROBLEM_SCHEMA = {
-    "title": "Problem",
-    "description": "RFC 9457 problem details; `type` leads to what it means and what to do.",
-    "type": "object",
-    "properties": {
-        "type": {"type": "string", "format": "uri-reference"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string", "format": "uri-reference"},
-        "trace_id": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
-    },
-    "required": ["type", "title", "status", "detail", "instance", "trace_id"],
-    "additionalProperties": True,
-}
 _TEXT: Document = {"type": "string"}
 _HEADERS: Mapping[str, Document] = {
     "Idempotency-Key": {
@@ -51,6 +44,10 @@ class Documented(Protocol):
     """An application, as far as documents are made from it."""
 
     @property
+    def parts(self) -> Sequence[Part]:
+        """What it is made of."""
+
+    @property
     def problems(self) -> Mapping[str, ProblemType]:
         """The problem types its routes may answer with, by slug."""
 
@@ -62,7 +59,7 @@ def openapi_of(app: Documented) -> Document:
     """The document of an application.
 
     Raises:
-        ValueError: a route names a problem no table explains.
+        ValueError: a route names a problem no table explains, or two types would have one name.
     """
     shown = [
         facts
@@ -79,23 +76,86 @@ def openapi_of(app: Documented) -> Document:
     about = metadata(DISTRIBUTION)
     paths: dict[str, Document] = {}
     for facts in shown:
-        operation = _operation(facts, app.problems, schema_of)
+        told = {**EXTRAS, **_extras_of(facts, app.parts)}
+        operation = _operation(facts, app.problems, told, schema_of)
         paths.setdefault(facts.template, {})[facts.method.lower()] = operation
-    return {
+    refusals = problem_schemas(_told_of_problems(app, shown))
+    if twice := components.keys() & refusals.keys():
+        raise ValueError(f"Different types want the same names: {', '.join(sorted(twice))}.")
+    document = {
         "openapi": "3.1.0",
         "info": {
             "title": about["Name"],
             "version": about["Version"],
             "summary": about["Summary"],
-            "description": "Every GET answers HEAD, too. Errors are problem details (RFC 9457).",
+            "description": "Every GET answers HEAD, too. Errors are problem details (RFC 9457); their "
+            "schemas are named after their types. A method that an address does not take is answered as "
+            "the response MethodNotAllowed says.",
         },
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
-            "schemas": dict(sorted({**components, "Problem": _PROBLEM_SCHEMA}.items())),
+            "schemas": dict(sorted({**components, **refusals}.items())),
+            "responses": {"MethodNotAllowed": failure([app.problems[REFUSED_EVERYWHERE]], EXTRAS)},
             "securitySchemes": {"api_key": {"type": "http", "scheme": "bearer"}},
         },
     }
+    return _named_for_readers(document)
+
+
+def _told_of_problems(
+    app: Documented, shown: Iterable[RouteFacts]
+) -> Mapping[ProblemType, Sequence[ProblemExtras]]:
+    """Every type that is shown, and what those say it carries who may answer with it."""
+    met = [REFUSED_EVERYWHERE, *(slug for facts in shown for slug in _problems_of(facts))]
+    tables = [(PROBLEMS, EXTRAS), *((part.problems, part.extras) for part in app.parts)]
+    return {
+        app.problems[slug]: [
+            extras.get(slug, ProblemExtras()) for problems, extras in tables if slug in problems
+        ]
+        for slug in met
+    }
+
+
+def _extras_of(facts: RouteFacts, parts: Sequence[Part]) -> Mapping[str, ProblemExtras]:
+    """What the problems of a route carry, as the Part says that brings the route."""
+    for part in parts:
+        if any(handler.fn is facts.handler.fn for handler in part.handlers):
+            return part.extras
+    return {}
+
+
+def _named_for_readers(document: Document) -> Document:
+    """The document with short names only: of two types with one name, what clients send is `New…`.
+
+    Raises:
+        ValueError: that does not tell them apart.
+    """
+    schemas = document["components"]["schemas"]
+    short = {
+        name: f"New{schema['title']}"
+        if schema.get("additionalProperties") is False
+        else schema["title"]
+        for name, schema in schemas.items()
+        if "." in name
+    }
+    if len({*schemas, *short.values()}) < len(schemas) + len(short):
+        raise ValueError(f"Different types want the same names: {', '.join(short)}.")
+    for name, reader_s in short.items():
+        schemas[name]["title"] = reader_s
+    document["components"]["schemas"] = dict(
+        sorted((short.get(name, name), schema) for name, schema in schemas.items())
+    )
+    references = {REFERENCE.format(name=name): REFERENCE.format(name=short[name]) for name in short}
+    return cast("Document", _with_references(document, references))
+
+
+def _with_references(tree: Any, references: Mapping[str, str]) -> Any:
+    if isinstance(tree, dict):
+        return {name: _with_references(inner, references) for name, inner in tree.items()}
+    if isinstance(tree, list):
+        return [_with_references(inner, references) for inner in tree]
+    return references.get(tree, tree) if isinstance(tree, str) else tree
 
 
 def _anything(kind: type) -> Document:
@@ -135,7 +195,10 @@ def _parameters_of(
 
 
 def _operation(
-    facts: RouteFacts, problems: Mapping[str, ProblemType], schema_of: Mapping[Any, Document]
+    facts: RouteFacts,
+    problems: Mapping[str, ProblemType],
+    told: Mapping[str, ProblemExtras],
+    schema_of: Mapping[Any, Document],
 ) -> Document:
     summary, _, description = cleandoc(facts.handler.fn.__doc__ or "").partition("\n")
     if facts.scopes:
@@ -167,7 +230,7 @@ def _operation(
         ],
         "responses": {
             **_successes(facts, schema_of),
-            **_failures(_problems_of(facts), problems, facts.template),
+            **_failures(facts, problems, told),
         },
     }
     if (field := facts.handler.parsed_data_field) is not None:
@@ -234,27 +297,19 @@ def _problems_of(facts: RouteFacts) -> list[str]:
     return list(dict.fromkeys([*slugs, *facts.handler.opt.get("problems", ())]))
 
 
-def _failures(slugs: list[str], problems: Mapping[str, ProblemType], path: str) -> Document:
+def _failures(
+    facts: RouteFacts, problems: Mapping[str, ProblemType], told: Mapping[str, ProblemExtras]
+) -> Document:
+    slugs = _problems_of(facts)
     if strangers := [slug for slug in slugs if slug not in problems]:
-        raise ValueError(f"{path} names problems no table explains: {', '.join(strangers)}")
-    failures: Document = {}
-    for status in sorted({problems[slug].status for slug in slugs}):
-        kinds = [problems[slug] for slug in slugs if problems[slug].status == status]
-        failure: Document = {
-            "description": "\n".join(f"`{kind.slug}`: {kind.title}." for kind in kinds),
-            "content": {
-                "application/problem+json": {"schema": {"$ref": REFERENCE.format(name="Problem")}}
-            },
-        }
-        if status in (429, 503):
-            failure["headers"] = {
-                "Retry-After": {
-                    "description": "Whole seconds.",
-                    "schema": {"type": "integer", "minimum": 1},
-                }
-            }
-        failures[str(status)] = failure
-    return failures
+        raise ValueError(
+            f"{facts.template} names problems no table explains: {', '.join(strangers)}"
+        )
+    kinds = [problems[slug] for slug in slugs]
+    return {
+        str(status): failure([kind for kind in kinds if kind.status == status], told)
+        for status in sorted({kind.status for kind in kinds})
+    }
 
 
 def _needs_body(kind: Any) -> bool:

@@ -11,6 +11,7 @@ from litestar.handlers import HTTPRouteHandler
 from prometheus_client import CollectorRegistry
 
 from booking.edge.api_keys import KeyTable
+from booking.edge.openapi_problems import ProblemExtras
 from booking.edge.problems import ProblemType
 from booking.edge.tickets import Tickets
 
@@ -52,3 +53,6 @@ class Part:
 
     problems: Mapping[str, ProblemType] = field(default_factory=dict)
     """The problem types its routes may answer with, by slug, beside the edge's own."""
+
+    extras: Mapping[str, ProblemExtras] = field(default_factory=dict)
+    """What those of its types carry that carry more than every problem does, by slug; for the documentation."""

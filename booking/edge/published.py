@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import msgspec
 
-from booking.edge.openapi import Document, Documented, openapi_of
+from booking.edge.openapi import Documented, openapi_of
+from booking.edge.openapi_problems import Document
 from booking.edge.problems import ProblemType
 
 FOLDER = Path(__file__).parent / "published"

@@ -41,6 +41,7 @@ UNMET = (
     "rebuilding",
     "log-unreachable",
     "database-unavailable",
+    "not-in-this-arm",
 )
 """The problems of conditions: any read may meet them."""
 

@@ -17,6 +17,7 @@ from plain_http import plain_http
 
 from booking.edge.answers import Answer
 from booking.edge.api_keys import ApiKey, KeyTable
+from booking.edge.openapi_problems import ProblemExtras
 from booking.edge.parts import Part
 from booking.edge.problems import Problem, ProblemType, table_of
 from booking.edge.requests import Body, Moment, NoBody, StrictRequest, header
@@ -103,6 +104,10 @@ REFUSED = ProblemType(
 )
 
 
+class Used(msgspec.Struct, frozen=True, kw_only=True):
+    used: int
+
+
 def key(secret: str, *scopes: str, **more: object) -> ApiKey:
     return ApiKey(
         key_id=UUID(int=sum(secret.encode())),
@@ -146,6 +151,7 @@ def tiny_part(*keys: ApiKey, **more: object) -> Part:
         handlers=[make_thing, touch_thing, show_thing, whoami],
         keys=KeyTable(load),
         problems=table_of(REFUSED),
+        extras={"thing-refused": ProblemExtras(members=(Used,), headers={"ETag": "Its version."})},
         **more,
     )
 

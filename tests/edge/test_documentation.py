@@ -3,13 +3,42 @@
 import json
 import re
 
+import msgspec
 import pytest
-from a_tiny_part import Streams, tiny_part
-from litestar import get
+from a_tiny_part import NOTHING_COMMITTED, REFUSED, Streams, tiny_part
+from litestar import get, post
+from litestar.params import JSONBody
+from msgspec import defstruct
 
+from booking.edge.answers import Answer
 from booking.edge.parts import Part
+from booking.edge.problems import table_of
 from booking.edge.published import documents_of, main, publish, stale
+from booking.edge.requests import Body, StrictRequest
 from booking.edge.serving import http_app
+
+
+class Box(msgspec.Struct):
+    volume: int
+
+
+def boxes_told(answer: type, also: type | None = None) -> Part:
+    """A Part whose routes take one Box and answer with another."""
+    sent = defstruct("Box", [("sides", int)], bases=(Body,), module="sent", kw_only=True)
+
+    @post("/v1/boxes", opt={"answers": {201: answer, 200: also}})
+    async def make_box(request: StrictRequest, data: JSONBody[sent]) -> Answer:
+        """Make a box."""
+        return Answer(201, b"{}")
+
+    return Part(name="boxes", handlers=[make_box])
+
+
+def unpublished(*parts: Part):
+    """An application of which nothing is committed."""
+    app = http_app(*parts, environment="development")
+    app.published._folder = NOTHING_COMMITTED
+    return app
 
 
 def document(app) -> dict:
@@ -60,6 +89,54 @@ def test_the_document_tells_every_answer_and_every_error(app):
     assert "Retry-After" in answers["429"]["headers"]
     touch = document(app)["paths"]["/v1/things/{thing_id}/touch"]["post"]
     assert touch["requestBody"]["required"] is False
+
+
+def test_the_document_tells_what_each_problem_carries(app):
+    schema = document(app)["components"]["schemas"]["ThingRefusedProblem"]
+    assert schema["properties"]["type"]["const"] == "/problems/thing-refused"
+    assert schema["properties"]["status"]["const"] == 409
+    assert schema["properties"]["used"] == {"type": "integer"}
+    assert {"detail", "trace_id", "used"} <= set(schema["required"])
+    answers = document(app)["paths"]["/v1/things"]["post"]["responses"]
+    assert answers["409"]["content"]["application/problem+json"]["schema"] == {
+        "$ref": "#/components/schemas/ThingRefusedProblem"
+    }
+    assert set(answers["409"]["headers"]) == {"ETag"}
+    assert set(answers["401"]["headers"]) == set(answers["403"]["headers"]) == {"WWW-Authenticate"}
+    assert set(answers["415"]["headers"]) == {"Accept", "Accept-Encoding"}
+
+
+def test_where_an_answer_may_be_several_problems_all_their_schemas_are_told(app):
+    bad = document(app)["paths"]["/v1/things"]["post"]["responses"]["400"]
+    shown = {each["$ref"] for each in bad["content"]["application/problem+json"]["schema"]["anyOf"]}
+    assert "#/components/schemas/MalformedJsonProblem" in shown
+    assert "#/components/schemas/InvalidHeaderProblem" in shown
+
+
+def test_what_only_one_part_says_of_a_problem_is_optional():
+    other = Part(name="other", handlers=[], problems=table_of(REFUSED))
+    schemas = document(unpublished(tiny_part(), other))["components"]["schemas"]
+    assert "used" in schemas["ThingRefusedProblem"]["properties"]
+    assert "used" not in schemas["ThingRefusedProblem"]["required"]
+
+
+def test_the_document_tells_how_another_method_is_refused(app):
+    refused = document(app)["components"]["responses"]["MethodNotAllowed"]
+    assert "`method-not-allowed`" in refused["description"]
+    assert "Allow" in refused["headers"]
+
+
+def test_of_two_types_with_one_name_what_clients_send_is_the_new_one():
+    schemas = document(unpublished(boxes_told(Box)))["components"]["schemas"]
+    assert schemas["NewBox"]["properties"] == {"sides": {"type": "integer"}}
+    assert schemas["Box"]["properties"] == {"volume": {"type": "integer"}}
+    assert schemas["NewBox"]["title"] == "NewBox"
+
+
+def test_two_answers_with_one_name_are_noticed_when_publishing():
+    another = defstruct("Box", [("colour", str)], module="another")
+    with pytest.raises(ValueError, match="the same names"):
+        documents_of(unpublished(boxes_told(Box, also=another)))
 
 
 def test_the_document_tells_parameters_with_limits_and_defaults(app):

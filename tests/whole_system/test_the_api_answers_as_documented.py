@@ -42,6 +42,13 @@ TREE["paths"] = dict(
         ::-1
     ]
 )
+NOT_THIS_METHOD = TREE["components"]["responses"]["MethodNotAllowed"]
+OF_EVERY_ANSWER = {
+    *("date", "connection", "transfer-encoding"),
+    *("content-type", "content-length", "content-security-policy", "cache-control", "vary"),
+    "x-accel-buffering",
+}
+"""Headers for what lies between client and server; they say nothing of what was asked for."""
 DOCUMENT = schemathesis.openapi.from_dict(
     strict(TREE),
     config=SchemathesisConfig.from_dict(
@@ -78,7 +85,9 @@ class Asked:
         """Send it, mostly about something that exists, and hold the answer against the document."""
         self._about_what_exists(case)
         answer = case.call(base_url=self.up.url, session=self.session, timeout=15)
-        case.validate_response(answer, additional_checks=[names_a_documented_problem])
+        case.validate_response(
+            answer, additional_checks=[names_a_documented_problem, carries_documented_headers]
+        )
         self.answered[case.operation.label][answer.status_code] += 1
 
     def _about_what_exists(self, case: schemathesis.Case) -> None:
@@ -122,6 +131,15 @@ def names_a_documented_problem(ctx, response, case) -> None:
         slug = response.json()["type"].removeprefix("/problems/")
         promised = documented["responses"][str(response.status_code)]["description"]
         assert f"`{slug}`" in promised, f"{slug} is not documented"
+
+
+@schemathesis.check
+def carries_documented_headers(ctx, response, case) -> None:
+    operation = TREE["paths"][case.path].get(case.method.lower())
+    told = operation["responses"][str(response.status_code)] if operation else NOT_THIS_METHOD
+    documented = {name.lower() for name in told.get("headers", {})}
+    strangers = response.headers.keys() - documented - OF_EVERY_ANSWER
+    assert not strangers, f"{', '.join(strangers)} of {response.status_code} is not documented"
 
 
 @pytest.fixture(scope="module")
