@@ -70,6 +70,7 @@ def up(port: int | None, data_dir: str | None, parts: str) -> int:
     from pathlib import Path
 
     from booking.settings import load_settings
+    from projector.settings import load_settings as load_read_settings
 
     environ = {"BOOKING_ENVIRONMENT": "development", "BOOKING_DATA_DIR": ".booking"}
     environ |= environ_of(data_dir)
@@ -77,6 +78,7 @@ def up(port: int | None, data_dir: str | None, parts: str) -> int:
         environ["BOOKING_PORT"] = str(port)
     chosen = _parts(parts)
     load_settings(environ, needs=())  # a mistake should not have to wait for the servers
+    load_read_settings(environ, needs=())
 
     async def main(stop: asyncio.Event) -> None:
         from booking.embedded.servers import Servers

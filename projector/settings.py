@@ -77,8 +77,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     data_dir: str = DATA_DIR
 
 
-def load_settings(environ: Mapping[str, str]) -> Settings:
+def load_settings(environ: Mapping[str, str], *, needs: tuple[str, ...] | None = None) -> Settings:
     """Return the settings of `environ`, completed from the run file of its data directory.
+
+    `needs` are the fields this command cannot do without: unless told, the databases, and NATS where
+    it does not poll.
 
     Raises:
         Misconfigured: a variable is wrong or missing; the sentence names it.
@@ -101,8 +104,10 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         if environ.get(variable, "").strip()
     }
     settings = load(Settings, environ, names=NAMES, defaults={**defaults, **inherited})
-    needed = ("database_url", "log_database_url")
-    for field in needed if settings.sync == "polling" else (*needed, "nats_url"):
+    if needs is None:
+        databases = ("database_url", "log_database_url")
+        needs = databases if settings.sync == "polling" else (*databases, "nats_url")
+    for field in needs:
         if not getattr(settings, field):
             raise Misconfigured(
                 f"{NAMES[field]} is not set, nor is {INHERITED[field]}, and no `booking up` runs on "

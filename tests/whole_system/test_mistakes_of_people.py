@@ -52,6 +52,9 @@ async def test_a_wrong_setting_is_named(variable: str, value: str, tmp_path) -> 
         ("BOOKING_FAULT", "meteor"),
         ("BOOKING_FAULT", "kill_after_commit:0"),
         ("BOOKING_ALLOWED_ORIGINS", "shop.example"),
+        ("PROJECTOR_GUARD", "prayer"),
+        ("PROJECTOR_SYNC", "telepathy"),
+        ("PROJECTOR_POLL_MS", "soon"),
     ],
 )
 async def test_a_mistake_in_a_setting_is_told_before_anything_is_started(
