@@ -22,10 +22,10 @@ class Rejection(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class MissingLine(Struct, frozen=True, kw_only=True):
-    """A line whose slot does not exist; null units where the slot itself was meant."""
+    """A line whose slot does not exist."""
 
     slot_id: UUID
-    requested: int | None = None
+    requested: int
 
 
 class ClosedLine(Struct, frozen=True, kw_only=True):
@@ -75,13 +75,16 @@ class InvalidRequest(Rejection, frozen=True, kw_only=True):
 
 
 class SlotNotFound(Rejection, frozen=True, kw_only=True):
-    """A line names a slot that does not exist."""
+    """No slot has this id: the one in the path, or those of the lines."""
 
     slug = "slot-not-found"
-    lines: list[MissingLine]
+    slot_id: UUID | None = None
+    lines: list[MissingLine] = []
 
     def sentence(self) -> str:
         """Names every missing slot."""
+        if self.slot_id:
+            return f"There is no slot {self.slot_id}."
         return f"Not found: slot {', '.join(str(line.slot_id) for line in self.lines)}."
 
 

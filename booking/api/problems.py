@@ -61,8 +61,8 @@ PROBLEMS = table_of(
         slug="slot-not-found",
         title="The slot does not exist",
         status=404,
-        meaning="At least one line names a slot that does not exist; nothing was taken.",
-        remedy="Compare the ids in `lines` with `/v1/availability`.",
+        meaning="No slot has the id in the path, or those in `lines`; nothing was changed.",
+        remedy="Compare `slot_id`, or the ids in `lines`, with `/v1/availability`.",
     ),
     ProblemType(
         slug="hold-too-long",

@@ -200,8 +200,9 @@ DECLARE
     number   integer;
 BEGIN
     IF broken = 'already-exists' THEN
-        RETURN booking.refusal(c.ordinal, broken, 409,
-            format('{"booking_id":"%s"}', c.booking_id), c.version);
+        -- Which version somebody else's booking has reached is not for this caller to know.
+        RETURN booking.refusal(c.ordinal, broken, 409, format('{"booking_id":"%s"}', c.booking_id),
+            CASE WHEN c.owner IS NULL OR c.owner = c.booked_by THEN c.version END);
     ELSIF broken = 'hold-too-long' THEN
         RETURN booking.refusal(c.ordinal, broken, 409, format('{"limit":%s}', c.longest_hold));
     ELSIF broken = 'slot-not-found' THEN
@@ -255,7 +256,7 @@ DECLARE
 BEGIN
     IF s.slot_id IS NULL THEN
         refusal := booking.refusal(c.ordinal, 'slot-not-found', 404,
-            format('{"lines":[{"slot_id":"%s"}]}', c.slot_id));
+            format('{"slot_id":"%s"}', c.slot_id));
         RETURN;
     END IF;
     -- The holds that expired for a resize have changed the version it was meant for.

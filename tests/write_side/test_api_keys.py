@@ -125,6 +125,22 @@ async def test_a_customers_own_key_books_for_that_customer_and_sees_nobody_elses
             assert (await ada.post(path, {}, key="k-1")).status_code == 403
 
 
+async def test_a_customers_own_key_does_not_learn_the_version_of_somebody_elses_booking(
+    shop, database_url, database
+):
+    slot = await shop.slot(9)
+    bobs = await shop.held(slot, customer=BOB)
+    key = {"scopes": ["bookings:own"], "customer_id": UUID(ADA)}
+    async with await in_production(database_url, database, **key) as ada:
+        mine = await ada.held(slot, customer=ADA)
+        for taken, version in ((bobs, None), (mine, '"1"')):
+            again = await ada.take(slot, customer=ADA, booking_id=taken)
+            assert (again.status_code, again.json()["type"]) == (409, "/problems/already-exists")
+            assert again.headers.get("etag") == version
+    by_all = await shop.take(slot, customer=ADA, booking_id=bobs)
+    assert (by_all.status_code, by_all.headers["etag"]) == (409, '"1"')
+
+
 async def test_keys_of_commands_belong_to_their_caller(shop, database_url, database):
     slot = await shop.slot(9)
     async with await in_production(database_url, database, scopes=["bookings:write"]) as other:

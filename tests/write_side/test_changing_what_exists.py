@@ -59,8 +59,13 @@ async def test_without_a_version_nothing_is_changed_and_the_current_one_is_told(
 @pytest.mark.parametrize(("path", "body", "unknown"), NEEDS_A_VERSION)
 async def test_what_is_not_there_is_told_before_the_version_is_asked_for(shop, path, body, unknown):
     for headers in ({}, {"if_match": '"1"'}, {"if_match": "*"}):
-        answer = await shop.post(path.format(uuid4()), body, key=str(uuid4()), **headers)
+        missing = str(uuid4())
+        answer = await shop.post(path.format(missing), body, key=str(uuid4()), **headers)
         assert (answer.status_code, slug_of(answer)) == (404, unknown)
+        kind = unknown.removesuffix("-not-found")
+        assert answer.json()[f"{kind}_id"] == missing
+        assert answer.json()["detail"] == f"There is no {kind} {missing}."
+        assert "lines" not in answer.json(), "the request has none"
 
 
 @pytest.mark.parametrize("tag", ['"2"', 'W/"1"', '"2", "3"', '"one"'])

@@ -82,6 +82,26 @@ async def test_a_move_that_is_refused_leaves_everything_as_it_was(shop):
     await shop.assert_books_agree()
 
 
+async def test_a_refused_move_says_the_total_or_the_difference_whichever_the_rule_counts(shop):
+    policy = {"units_per_booking_max": 5, "units_per_customer_max": 4}
+    mine = await shop.slot(4, **policy)
+    ample = await shop.slot(9, **policy)
+    booking = await shop.held({mine: 2, ample: 2})
+    await shop.held({mine: 1}, customer=BOB)
+    for lines, expected, said in (
+        ({ample: 6}, "booking-limit-exceeded", {"requested": 6, "limit": 5}),
+        ({ample: 5}, "customer-limit-exceeded", {"requested": 3, "used": 2, "limit": 4}),
+        ({mine: 4}, "capacity-exceeded", {"requested": 2, "remaining": 1, "version": 3}),
+    ):
+        refusal = await move(shop, booking, lines)
+        assert slug(refusal) == expected
+        assert refusal.json()["lines"] == [{"slot_id": next(iter(lines)), **said}]
+    await shop.post(f"/v1/slots/{mine}/close", if_match="*")
+    refusal = await move(shop, booking, {mine: 3})
+    assert slug(refusal) == "slot-closed"
+    assert refusal.json()["lines"] == [{"slot_id": mine, "requested": 3, "version": 4}]
+
+
 async def test_units_a_booking_keeps_are_its_own_even_when_the_slot_is_sold_out_or_closed(shop):
     mine, other = await shop.slots(2, capacity=2)
     booking = await shop.booked({mine: 2})

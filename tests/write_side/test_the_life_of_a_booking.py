@@ -154,8 +154,11 @@ async def test_a_malformed_precondition_is_refused(shop, if_match):
 async def test_what_does_not_exist_is_not_found_before_anything_else_is_judged(shop):
     answer = await shop.order("confirm", ADA, if_match='"9"')
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/booking-not-found")
-    answer = await shop.take({str(uuid4()): 1})
+    missing = str(uuid4())
+    answer = await shop.take({missing: 1})
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/slot-not-found")
+    assert answer.json()["lines"] == [{"slot_id": missing, "requested": 1}]
+    assert "slot_id" not in answer.json(), "it is about lines"
     answer = await shop.post(
         f"/v1/resources/{ADA}/slots",
         {"slots": []}

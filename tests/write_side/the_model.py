@@ -231,7 +231,7 @@ class Model:
     def _about_a_slot(self, order: Order, now: datetime) -> Answer | Reclaim:
         slot = self.slots.get(order.slot)
         if slot is None:
-            return Answer("slot-not-found", 404, {"lines": [{"slot_id": str(order.slot)}]})
+            return Answer("slot-not-found", 404, {"slot_id": str(order.slot)})
         # Holds that expired for a resize do not outdate what it was meant for.
         before = slot.version - self.just_expired[slot.slot_id]
         meant = order.kind == "ResizeSlot" and before in (order.if_match or ())
@@ -267,7 +267,8 @@ class Model:
         if refusal := self._refused(lines, lines, order.customer, order.booking, now):
             return refusal
         if order.booking in self.bookings:
-            version = self.bookings[order.booking].version
+            known = self.bookings[order.booking]
+            version = known.version if order.owner in {None, known.customer} else None
             return Answer("already-exists", 409, {"booking_id": str(order.booking)}, version)
         booking = Booking(order.booking, order.customer, "none", {})
         self.bookings[order.booking] = booking
