@@ -17,7 +17,13 @@ SLOTS_PER_CALL_MAX: Final = 1000
 
 # Control characters, NUL among them, would come back from a log or a terminal as something else.
 Name = Annotated[
-    str, Meta(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*(?![\s\S])")
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]*(?![\s\S])",
+        extra={"refusal": "A name takes no control characters, such as a tab or the end of a line"},
+    ),
 ]
 TimeZone = Annotated[str, Meta(min_length=1, max_length=64, description="IANA name")]
 HoldSeconds = Annotated[int, Meta(ge=1, le=604_800, description="seconds")]

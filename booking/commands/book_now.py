@@ -1,8 +1,9 @@
 """Take units for good, without a hold before."""
 
+from typing import Annotated
 from uuid import UUID
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from booking.commands.command import Call, Command
 from booking.model import Lines, merged
@@ -16,7 +17,9 @@ class BookNow(
     customer_id: UUID
     lines: Lines
     booking_id: UUID | None = None
-    hold_seconds: None = None
+    hold_seconds: Annotated[
+        None, Meta(extra={"refusal": "With mode book nothing is held: leave hold_seconds out"})
+    ] = None
 
     def command(self, call: Call, booking_id: UUID) -> Command:
         """The order; `booking_id` is the client's, or a new one."""

@@ -28,9 +28,14 @@ class OpenSlots(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     slots: Annotated[list[NewSlot], Meta(min_length=1, max_length=SLOTS_PER_CALL_MAX)]
 
     def __post_init__(self) -> None:
-        chosen = [slot.slot_id for slot in self.slots if slot.slot_id is not None]
-        if len(set(chosen)) < len(chosen):
-            raise ValueError("slots name the same slot_id twice")
+        before: set[UUID] = set()
+        for place, slot in enumerate(self.slots):
+            if slot.slot_id is None:
+                continue
+            if slot.slot_id in before:
+                # Where it is, in the decoder's words: a struct's own check is placed at the whole of it.
+                raise ValueError(f"A slot before it has this id - at `$.slots[{place}].slot_id`")
+            before.add(slot.slot_id)
 
     def in_utc(self) -> "OpenSlots":
         """The same order with its moments told in UTC: a key is repeated with it, however they are written."""

@@ -2,6 +2,8 @@
 
 The decoder is strict about types; three things it lets pass are refused here, too: NUL in a text (Postgres
 cannot hold it), a moment without an offset, and years nobody books in, whose arithmetic overflows.
+
+A member may say in words what the decoder could only say as a pattern or a type: `Meta(extra={"refusal": "…"})`.
 """
 
 from collections.abc import Iterator
@@ -14,6 +16,9 @@ import msgspec
 from booking.edge.problems import Problem
 
 YEARS = range(1970, 2200)
+
+_FOR_MACHINES = ("Expected str matching regex", "Expected null")
+"""How the decoder begins what says nothing to a person; a member's own words stand for it."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 """A time with its offset; bodies that hold one outside 1970..2199 (in UTC) are refused."""
@@ -38,6 +43,7 @@ class BodyReader:
         """
         self._decoder = msgspec.json.Decoder(kind)
         structs, self._holds_moments = _inside(msgspec.inspect.type_info(kind))
+        self._refusals = _refusals_in(structs)
         if lax := [struct.__name__ for struct in structs if not _is_strict(struct)]:
             raise TypeError(f"request bodies forbid unknown members, but {', '.join(lax)} does not")
 
@@ -64,7 +70,10 @@ class BodyReader:
         except msgspec.ValidationError as error:
             # The decoder stops at the first wrong member; whether the rest is JSON at all comes first.
             _refuse_malformed(raw)
-            raise _invalid(*_pointer_and_detail(str(error))) from error
+            pointer, detail = _pointer_and_detail(str(error))
+            if detail.startswith(_FOR_MACHINES):
+                detail = self._refusals.get(pointer.rpartition("/")[2], detail)
+            raise _invalid(pointer, detail) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed(error) from error
         if b"\\u0000" in raw or self._holds_moments:
@@ -179,6 +188,17 @@ def _inside(info: msgspec.inspect.Type) -> tuple[set[type[msgspec.Struct]], bool
             case msgspec.inspect.CollectionType(item_type=inner):
                 open_ends.append(inner)
     return structs, holds_moments
+
+
+def _refusals_in(structs: set[type[msgspec.Struct]]) -> dict[str, str]:
+    """What members say for themselves when they are refused, by the names clients use."""
+    refusals = {}
+    for info in msgspec.inspect.multi_type_info(structs):
+        for field in info.fields if isinstance(info, msgspec.inspect.StructType) else ():
+            match field.type:
+                case msgspec.inspect.Metadata(extra={"refusal": refusal}):
+                    refusals[field.encode_name] = refusal
+    return refusals
 
 
 @cache

@@ -139,6 +139,49 @@ async def test_more_slots_than_a_call_may_open_or_the_same_one_twice_are_refused
         await refused(shop, path, {"slots": slots}, status=422, slug="invalid-request")
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "pointer", "detail"),
+    [
+        (
+            "/v1/resources",
+            changed(RESOURCE, name="Hall\nA"),
+            "/name",
+            "A name takes no control characters, such as a tab or the end of a line",
+        ),
+        (
+            "/v1/resources",
+            changed(RESOURCE, name="x" * 201),
+            "/name",
+            "Expected str of length <= 200",
+        ),
+        (
+            "/v1/bookings",
+            changed(BOOKING, mode="book", hold_seconds=60),
+            "/hold_seconds",
+            "With mode book nothing is held: leave hold_seconds out",
+        ),
+        (
+            "/v1/bookings",
+            changed(BOOKING, hold_seconds="60"),
+            "/hold_seconds",
+            "Expected int | null, got str",
+        ),
+        (
+            f"/v1/resources/{ADA}/slots",
+            {"slots": [an_evening(1), *[an_evening(1, slot_id=ADA)] * 2]},
+            "/slots/2/slot_id",
+            "A slot before it has this id",
+        ),
+    ],
+)
+async def test_what_is_wrong_with_a_body_is_told_in_words_and_at_its_place(
+    shop, path, body, pointer, detail
+):
+    problem = await refused(shop, path, body, status=422, slug="invalid-request")
+    assert problem["errors"] == [{"pointer": pointer, "detail": detail}]
+    assert problem["detail"] == f"The body is not the documented one at {pointer}: {detail}."
+
+
 @pytest.mark.parametrize("body", [b"{", b"", b'{"mode":}', b"\xff\xfe", b"{} {}", b"[" * 5000])
 async def test_malformed_json_is_refused(shop, body):
     await refused(shop, "/v1/bookings", body, status=400, slug="malformed-json")
