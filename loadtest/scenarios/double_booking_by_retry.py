@@ -23,10 +23,12 @@ from loadtest.experiment.findings import Cell, Judged, Measure, Theory
 from loadtest.experiment.laboratory import Laboratory
 from loadtest.experiment.scenario import Arm, Scenario
 from loadtest.failures import CannotRunError
+from loadtest.faults import Faults
 from loadtest.history import UNDECIDED
 from loadtest.system import System
 from loadtest.system.part import Part
 from loadtest.verdict import Judgement, Witness, judged
+from loadtest.workloads.meanwhile import meanwhile
 from loadtest.workloads.person import Person
 
 EVERY_TRY = Arm(name="a new key for every try", guard="off")
@@ -154,25 +156,35 @@ async def _giving_up(lab: Laboratory, system: System, plan: Retries) -> AsyncIte
 async def _killing(_: Laboratory, system: System, plan: Retries) -> AsyncIterator[Way]:
     """An API that dies when so many of its sales are committed, before anybody hears of the last one; after some deaths another takes its place."""
     api = await system.part("api", {"BOOKING_FAULT": f"kill_after_commit:{plan.kill_at_sale}"})
-    dying = asyncio.create_task(_dies(api, system, times=plan.kills))
+    dead = asyncio.Event()
     try:
-        async with system.client(api.url) as mortal, system.client() as other:
-            yield lambda _: other if dying.done() else mortal
+        async with (
+            system.client(api.url) as mortal,
+            system.client() as other,
+            meanwhile(_dies(api, system.faults, dead, times=plan.kills)),
+        ):
+            yield lambda _: other if dead.is_set() else mortal
     finally:
-        dying.cancel()
-        await asyncio.gather(dying, return_exceptions=True)
         await api.stop()
 
 
-async def _dies(api: Part, system: System, *, times: int) -> None:
-    """Starts it again until it has died so often."""
+async def _dies(api: Part, faults: Faults, dead: asyncio.Event, *, times: int) -> None:
+    """Starts it again until the fault has killed it so often.
+
+    Raises:
+        CannotRunError: it died of something else, or does not come back.
+    """
     for death in range(1, times + 1):
-        await api.ended()
-        with system.faults.marked(KILLED):
+        await api.struck()
+        with faults.marked(KILLED):
             if death < times:
-                # Those who wait may buy so fast that it is dead again before it is seen to be ready.
-                with contextlib.suppress(CannotRunError):
+                try:
                     await api.start()
+                except CannotRunError:
+                    # Those who wait may buy so fast that it is dead again before it is seen to be ready.
+                    if not api.ended:
+                        raise
+    dead.set()
 
 
 _WAYS = {LOST: _losing, LATE: _giving_up, KILLED: _killing}

@@ -21,11 +21,12 @@ from loadtest.experiment.figures import Dots, Drawn, Figure
 from loadtest.experiment.findings import Cell, Judged, Measure
 from loadtest.experiment.laboratory import Laboratory, Recorder
 from loadtest.experiment.scenario import Arm, Scenario
-from loadtest.failures import CannotRunError
 from loadtest.faults import NatsProxy
 from loadtest.history import FinalSlot, LoggedEvent
 from loadtest.system import System
 from loadtest.system.inventory import at_rest
+from loadtest.system.part import Part
+from loadtest.workloads.meanwhile import meanwhile
 from loadtest.workloads.person import Person
 
 ARRIVALS = Arm(
@@ -53,16 +54,20 @@ async def measure(lab: Laboratory, arm: Arm, plan: Disorder) -> None:
     """Every fault on slots of its own; the projector hears of all of them over a wire that repeats and shuffles."""
     lab.step(f"{arm.name}: starting the system")
     wires: list[NatsProxy] = []
+    relays: list[Part] = []
+    deaths_s: list[float] = []
 
-    async def projector(system: System) -> None:
+    async def around_the_wire(system: System) -> None:
         wire = await system.faults.nats_proxy(system.run_file().nats_url, rng=lab.rng("wire"))
         wires.append(wire)
+        mortal = {"BOOKING_FAULT": f"kill_in_append:{plan.dies_at_append}"}
+        relays.append(await system.part("relay", mortal, until_ready=False))
         await system.part("projector", {"PROJECTOR_NATS_URL": wire.url}, until_ready=False)
 
-    settings = {"BOOKING_FAULT": f"kill_in_append:{plan.dies_at_append}"}
     async with (
-        lab.system(arm, settings, parts="api,relay,queries", beside=projector) as system,
+        lab.system(arm, parts="api,queries", beside=around_the_wire) as system,
         system.client() as client,
+        meanwhile(_dies_and_comes_back(relays[0], deaths_s)),
     ):
         for fault in plan.faults:
             opened = await system.open_resource(
@@ -70,7 +75,7 @@ async def measure(lab: Laboratory, arm: Arm, plan: Disorder) -> None:
             )
             lab.step(f"{arm.name}: {fault}")
             async with lab.trial(system, arm, {"fault": fault}, slot_ids=opened.slot_ids) as record:
-                async with _disorder(system, wires[0], fault, record):
+                async with _disorder(system, wires[0], fault, record, deaths_s):
                     await _business(lab, client, record, opened.slot_ids, fault=fault, plan=plan)
                     await at_rest(client, opened.slot_ids[0])
                 finals = await _calm(lab, client, record, opened.slot_ids)
@@ -79,18 +84,16 @@ async def measure(lab: Laboratory, arm: Arm, plan: Disorder) -> None:
 
 @contextlib.asynccontextmanager
 async def _disorder(
-    system: System, wire: NatsProxy, fault: str, record: Recorder
+    system: System, wire: NatsProxy, fault: str, record: Recorder, deaths_s: Sequence[float]
 ) -> AsyncIterator[None]:
     """Hurts the wire, and counts what that did; the relay dies by itself."""
-    repeated, out_of_order = wire.repeated, wire.out_of_order
-    deaths: list[int] = []
-    watching = asyncio.create_task(_count_deaths(system, deaths))
+    repeated, out_of_order, died = wire.repeated, wire.out_of_order, len(deaths_s)
     try:
         with system.faults.marked(fault):
             wire.repeat = 0.0 if fault == SHUFFLED else 1.0
             wire.shuffle = fault != TWICE
             yield
-            # A relay that died comes back after a pause: what it has yet to say is to come in disorder, too.
+            # A relay that died takes a moment to come back: what it has yet to say is to come in disorder, too.
             ends_s = time.monotonic() + RELAY_BACK_WITHIN_S
             while wire.repeated + wire.out_of_order == repeated + out_of_order:
                 if time.monotonic() > ends_s:
@@ -98,25 +101,23 @@ async def _disorder(
                 await asyncio.sleep(WATCH_EVERY_S)
     finally:
         wire.heal()
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
         record.note(
             repeated=wire.repeated - repeated,
             out_of_order=wire.out_of_order - out_of_order,
-            deaths=len(deaths),
+            deaths=len(deaths_s) - died,
         )
 
 
-async def _count_deaths(system: System, deaths: list[int]) -> None:
-    """Notes each relay that was there and is not any more."""
-    last: int | None = None
+async def _dies_and_comes_back(relay: Part, deaths_s: list[float]) -> None:
+    """Notes when the fault has killed it, and starts it again, each time.
+
+    Raises:
+        CannotRunError: one died of something else.
+    """
     while True:
-        with contextlib.suppress(CannotRunError):
-            now = system.pid_of("relay")
-            if last is not None and now != last:
-                deaths.append(last)
-            last = now
-        await asyncio.sleep(WATCH_EVERY_S)
+        await relay.struck()
+        deaths_s.append(time.monotonic())
+        await relay.start(until_ready=False)
 
 
 async def _business(

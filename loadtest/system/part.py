@@ -7,6 +7,7 @@ whether it is ready. It can be killed and started again on the same port. It doe
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import sys
 import time
@@ -90,7 +91,7 @@ class Part:
         ends_s = time.monotonic() + within_s
         async with Client(self.url, connections_max=1, timeout_s=2.0) as client:
             while (await client.request("GET", "/health/ready")).status != 200:
-                if self._process is None or self._process.returncode is not None:
+                if self.ended:
                     raise CannotRunError(f"The {self.kind} ended at once: see {self._log_file}.")
                 if time.monotonic() > ends_s:
                     raise CannotRunError(
@@ -98,10 +99,22 @@ class Part:
                     )
                 await asyncio.sleep(POLL_EVERY_S)
 
-    async def ended(self) -> None:
-        """Waits until it has ended by itself; at once where it has not been started."""
-        if self._process is not None:
-            await self._process.wait()
+    @property
+    def ended(self) -> bool:
+        """Whether there is no such process now, whatever it ended of."""
+        return self._process is None or self._process.returncode is not None
+
+    async def struck(self) -> None:
+        """Waits until the fault it was given has killed it.
+
+        Raises:
+            CannotRunError: it ended of something else, which would pass for the fault.
+        """
+        code = None if self._process is None else await self._process.wait()
+        if code != -signal.SIGKILL:
+            raise CannotRunError(
+                f"The {self.kind} ended with exit code {code}, and not by the fault it was given: see {self._log_file}."
+            )
 
     async def kill(self) -> None:
         """Ends it by SIGKILL, at once; `start` brings it back. Nothing happens when it has ended."""

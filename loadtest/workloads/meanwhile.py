@@ -9,11 +9,17 @@ from collections.abc import AsyncIterator, Coroutine
 async def meanwhile(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
     """Does something until the block ends.
 
-    What fails there fails here, when the block ends: a trial whose fault or instrument died half-way is no evidence.
+    What fails there fails here, when the block ends: a trial whose fault or instrument died half-way is no evidence. What fails in the block
+    behind it may be its consequence, so it comes second.
     """
     task = asyncio.create_task(work)
     try:
-        yield
+        try:
+            yield
+        except Exception:
+            if task.done():
+                task.result()
+            raise
         if task.done():
             task.result()
     finally:
