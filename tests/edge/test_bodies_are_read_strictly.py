@@ -117,12 +117,12 @@ async def test_a_body_beyond_one_mebibyte_is_refused_also_without_its_length(tin
 
 
 @asynccontextmanager
-async def announced(tiny, length: int) -> AsyncIterator[tuple]:
-    """A connection on which a body was announced, and nothing of it sent."""
+async def announced(tiny, length: int, sent: bytes = b"") -> AsyncIterator[tuple]:
+    """A connection on which a body was announced, and not sent unless together with that."""
     url = httpx.URL(tiny.base_url)
     reader, writer = await asyncio.open_connection(url.host, url.port)
     head = ["POST /v1/things HTTP/1.1", "Host: here", "Content-Type: application/json"]
-    writer.write("\r\n".join([*head, f"Content-Length: {length}", "", ""]).encode())
+    writer.write("\r\n".join([*head, f"Content-Length: {length}", "", ""]).encode() + sent)
     try:
         async with asyncio.timeout(10):
             yield reader, writer
@@ -156,6 +156,13 @@ async def test_a_body_that_comes_after_its_head_is_waited_for(tiny):
     async with announced(tiny, 12) as (reader, writer):
         await tiny.get("/v1/whoami")  # by now the head was read
         writer.write(b'{"name":"a"}')
+        head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 201 ")
+
+
+async def test_a_body_that_came_with_its_head_is_read_without_a_timer(tiny, monkeypatch):
+    monkeypatch.setattr(requests, "BODY_WAIT_S", "no time at all")
+    async with announced(tiny, 12, sent=b'{"name":"a"}') as (reader, _):
         head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 201 ")
 
