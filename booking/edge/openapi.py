@@ -73,6 +73,10 @@ def openapi_of(app: Documented) -> Document:
         types, schema_hook=_anything, ref_template=REFERENCE
     )
     schema_of = dict(zip(types, schemas, strict=True))
+    for component in components.values():
+        # Before Python 3.13 a docstring comes as indented as it stands in the code.
+        if (told := component.get("description")) is not None:
+            component["description"] = cleandoc(told)
     about = metadata(DISTRIBUTION)
     paths: dict[str, Document] = {}
     for facts in shown:

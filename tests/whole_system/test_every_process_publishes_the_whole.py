@@ -20,6 +20,17 @@ def test_the_committed_documents_are_those_of_the_application_of_today():
     )
 
 
+def test_types_are_described_as_text_whichever_python_published_them():
+    described = {
+        name: schema["description"]
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        if "description" in schema
+    }
+    assert any("\n\n" in text for text in described.values())
+    indented = [name for name, text in described.items() if "\n    " in text]
+    assert not indented, "a reader of the pages would see these as program text"
+
+
 def test_both_sides_stand_in_one_document():
     paths = DOCUMENT["paths"]
     assert "post" in paths["/v1/bookings"]  # the write side's
