@@ -118,7 +118,8 @@ class Desk:
     def undecided(self, request: StrictRequest, fault: Fault) -> Answer:
         """The answer to a command that could not be decided.
 
-        A defect is logged with the trace that the answer tells, since only here both are known.
+        A defect is logged with the trace that the answer tells, since only here both are known. In one
+        line: many may fail at once, and a traceback costs everybody some milliseconds of the event loop.
         """
         self._measures.fault(fault)
         if isinstance(fault, CommandFailed):
@@ -127,7 +128,7 @@ class Desk:
                 path=request.scope["path"],
                 trace_id=trace_id(request.scope),
                 command_id=fault.command_id,
-                exc_info=fault,
+                error=repr(fault.__cause__),
             )
         return answer_to(failed(fault), request.scope)
 
