@@ -73,8 +73,8 @@ WHERE slot_id = ANY ($1::uuid[])
   AND NOT EXISTS (
       SELECT FROM read_model.dead_letter AS d
       WHERE suspect.slot_id = ANY (d.slot_ids) AND (d.type = 'SlotOpened' OR d.position > coalesce(
-          (SELECT e.position FROM read_model.slot_event AS e WHERE e.slot_id = suspect.slot_id
-           ORDER BY e.version DESC LIMIT 1), 0)))
+          (SELECT h.positions[array_upper(h.positions, 1)] FROM read_model.slot_history AS h
+           WHERE h.slot_id = suspect.slot_id ORDER BY h.part DESC LIMIT 1), 0)))
 """
 
 

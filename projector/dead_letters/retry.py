@@ -33,11 +33,14 @@ class StillPoison(Exception):
 
 # Slots: the newest event each. Bookings: all of them.
 POSITIONS = """
+SELECT created_position AS position FROM read_model.booking WHERE booking_id = $1
+UNION
 SELECT position FROM read_model.booking_event WHERE booking_id = $1
 UNION
 SELECT newest.position FROM unnest($2::uuid[]) AS slot (slot_id) CROSS JOIN LATERAL (
-    SELECT e.position FROM read_model.slot_event AS e WHERE e.slot_id = slot.slot_id
-    ORDER BY e.version DESC LIMIT 1) AS newest
+    SELECT h.positions[array_upper(h.positions, 1)] AS position
+    FROM read_model.slot_history AS h WHERE h.slot_id = slot.slot_id
+    ORDER BY h.part DESC LIMIT 1) AS newest
 """
 
 RESOURCE_POSITIONS = """

@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 from msgspec import Struct
 
+from projector.projections.histories import PART
 from projector.queries.found import CHECKPOINT, Found, found
 
 
@@ -18,24 +19,35 @@ class History(Struct, frozen=True, kw_only=True):
     """(version, position), ascending."""
 
 
+# A part has at least one version, and the first one perhaps none that is asked for.
 HISTORY_OF_SLOT = f"""
 SELECT {CHECKPOINT}, s.slot_id AS entity_id, NULL::uuid AS owner, e.version, e.position AS told_at,
        EXISTS (SELECT FROM read_model.dead_letter AS d WHERE $1 = ANY (d.slot_ids)) AS suspect
 FROM read_model.checkpoint AS c LEFT JOIN read_model.slot AS s ON s.slot_id = $1
 LEFT JOIN LATERAL (
-    SELECT e.version, e.position FROM read_model.slot_event AS e
-    WHERE e.slot_id = s.slot_id AND e.version > $2 ORDER BY e.version LIMIT $3) AS e ON true
+    SELECT v.version, h.positions[v.version] AS position
+    FROM (SELECT h.part, h.positions FROM read_model.slot_history AS h
+          WHERE h.slot_id = s.slot_id AND h.part >= $2::bigint / {PART}
+          ORDER BY h.part LIMIT $3::bigint + 1) AS h,
+         generate_subscripts(h.positions, 1) AS v(version)
+    WHERE v.version > $2 AND h.positions[v.version] IS NOT NULL
+    ORDER BY h.part, v.version LIMIT $3) AS e ON true
 ORDER BY e.version
 """
 
+# Where the event stands that made it, the booking says.
 HISTORY_OF_BOOKING = f"""
 SELECT {CHECKPOINT}, b.booking_id AS entity_id, b.customer_id AS owner, e.version,
        e.position AS told_at,
        EXISTS (SELECT FROM read_model.dead_letter AS d WHERE d.booking_id = $1) AS suspect
 FROM read_model.checkpoint AS c LEFT JOIN read_model.booking AS b ON b.booking_id = $1
 LEFT JOIN LATERAL (
-    SELECT e.version, e.position FROM read_model.booking_event AS e
-    WHERE e.booking_id = b.booking_id AND e.version > $2 ORDER BY e.version LIMIT $3) AS e ON true
+    SELECT 1::bigint AS version, b.created_position AS position
+    WHERE b.booking_id IS NOT NULL AND $2::bigint < 1
+    UNION ALL
+    (SELECT e.version, e.position FROM read_model.booking_event AS e
+     WHERE e.booking_id = b.booking_id AND e.version > $2 ORDER BY e.version LIMIT $3)
+    ORDER BY version LIMIT $3) AS e ON true
 ORDER BY e.version
 """
 

@@ -18,7 +18,7 @@ from projector.queries.get_slot import GET_SLOTS, SlotView
 ONLY_IN_THE_READ_MODEL = (
     "read_model.activity",
     "read_model.booked",
-    "read_model.slot_event",
+    "read_model.slot_history",
     "read_model.booking_event",
 )
 

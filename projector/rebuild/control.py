@@ -26,7 +26,9 @@ TOTALS: Mapping[str, str] = {
         FROM read_model.slot
     """,
     "booking": """
-        SELECT count(*) AS bookings, sum(version) AS booking_versions FROM read_model.booking
+        SELECT count(*) AS bookings, sum(version) AS booking_versions,
+               sum(created_position) AS first_positions
+        FROM read_model.booking
     """,
     "booking_line": """
         SELECT count(*) AS lines FROM read_model.booking_line
@@ -35,11 +37,12 @@ TOTALS: Mapping[str, str] = {
         SELECT sum(lines) AS lines, sum(units) FILTER (WHERE state IN ('held', 'confirmed')) AS units
         FROM read_model.booked
     """,
-    "slot_event": """
-        SELECT count(*) AS slot_versions, sum(position) AS slot_positions FROM read_model.slot_event
+    "slot_history": """
+        SELECT count(position) AS slot_versions, sum(position) AS slot_positions
+        FROM read_model.slot_history, unnest(positions) AS position
     """,
     "booking_event": """
-        SELECT count(*) AS booking_versions, sum(position) AS booking_positions
+        SELECT count(*) AS later_versions, sum(position) AS later_positions
         FROM read_model.booking_event
     """,
     "activity": """
@@ -80,12 +83,15 @@ def add(totals: Counter[str], event: Event, fact: Struct) -> None:
             totals["slots"] += touched
     if event.booking_id is not None:
         totals["booking_versions"] += 1
-        totals["booking_positions"] += event.position
         if isinstance(fact, BookingTaken) and fact.before is None:
             totals["bookings"] += 1
+            totals["first_positions"] += event.position
             totals["lines"] += len(fact.lines)
-        elif isinstance(fact, BookingRescheduled):
-            totals["lines"] += len(fact.lines) - len(fact.lines_before)
+        else:
+            totals["later_versions"] += 1
+            totals["later_positions"] += event.position
+            if isinstance(fact, BookingRescheduled):
+                totals["lines"] += len(fact.lines) - len(fact.lines_before)
         if touched and not isinstance(fact, BookingRescheduled):
             totals["entered"] += (
                 1 if touched == 1 else len({slot.resource_id for slot in event.slots})

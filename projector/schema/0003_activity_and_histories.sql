@@ -30,14 +30,19 @@ CREATE TABLE read_model.booked (
     PRIMARY KEY (resource_id, state)
 ) WITH (fillfactor = 50);
 
--- Which event made which version; the events themselves stay in the log.
-CREATE TABLE read_model.slot_event (
-    slot_id  uuid   NOT NULL,
-    version  bigint NOT NULL,
-    position bigint NOT NULL,
-    PRIMARY KEY (slot_id, version)
-);
+-- Which event made which version; the events themselves stay in the log. Of a slot that sells, versions
+-- come by the hundred, so a row holds a part of them: `positions[version]`, the subscripts being the
+-- versions, null where no event was taken in. Parts are cut by version and not by what came together,
+-- so the same events make the same rows however they came.
+CREATE TABLE read_model.slot_history (
+    slot_id   uuid     NOT NULL,
+    part      bigint   NOT NULL,    -- version / 32
+    positions bigint[] NOT NULL,
+    PRIMARY KEY (slot_id, part)
+) WITH (fillfactor = 80);
 
+-- From version 2 on: where the event stands that made a booking, the booking itself says
+-- (created_position). Most bookings never get another.
 CREATE TABLE read_model.booking_event (
     booking_id uuid   NOT NULL,
     version    bigint NOT NULL,
@@ -46,6 +51,6 @@ CREATE TABLE read_model.booking_event (
 );
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON read_model.activity, read_model.booked,
-    read_model.slot_event, read_model.booking_event TO projector_writer;
-GRANT SELECT ON read_model.activity, read_model.booked, read_model.slot_event,
+    read_model.slot_history, read_model.booking_event TO projector_writer;
+GRANT SELECT ON read_model.activity, read_model.booked, read_model.slot_history,
     read_model.booking_event TO query_reader;

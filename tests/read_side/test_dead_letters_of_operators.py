@@ -18,6 +18,7 @@ from projector.guards.dead_letters import SuspectSlots, bury
 from projector.guards.one_epoch_only import begin_epoch
 from projector.log_reader import read_letter, read_payloads
 from projector.projections import TABLES
+from projector.projections.histories import PART
 from projector.rebuild.rebuild import rebuild
 from projector.verify.verify import verify
 
@@ -50,37 +51,61 @@ async def a_day_of_everything(log) -> None:
     await log.close(slot_id)
 
 
+async def all_of(owner) -> tuple:
+    """The epoch of the log, and every event in it."""
+    epoch = await owner.fetchval("SELECT epoch FROM published.head")
+    payloads = await read_payloads(owner, epoch=epoch, after=0, limit=100)
+    return epoch, [decode(payload) for _, payload in payloads]
+
+
+async def project(owner, operator, epoch, events, *, lost: int) -> None:
+    """Fold the log from the beginning, with the event at one position put aside."""
+    for table in TABLES:
+        await operator.execute(f"DELETE FROM read_model.{table}")
+    at, suspects = (
+        await begin_epoch(operator, await read_checkpoint(operator), epoch),
+        SuspectSlots(),
+    )
+    for batch in (events[: lost - 1], events[lost:]):
+        if batch:
+            at = (await apply(operator, at, batch, heard=None, suspects=suspects)).checkpoint
+        if at.position == lost - 1:
+            letter = await read_letter(owner, lost, epoch=epoch)
+            at = await bury(operator, at, letter, reason="code of yesterday")
+
+
 async def test_whichever_event_was_lost_taking_it_in_makes_everything_right_again(
     log, owner, operator
 ):
     await a_day_of_everything(log)
-    epoch = await owner.fetchval("SELECT epoch FROM published.head")
-    events = [decode(p) for _, p in await read_payloads(owner, epoch=epoch, after=0, limit=100)]
-
-    async def project(lost: int) -> None:
-        for table in TABLES:
-            await operator.execute(f"DELETE FROM read_model.{table}")
-        at, suspects = (
-            await begin_epoch(operator, await read_checkpoint(operator), epoch),
-            SuspectSlots(),
-        )
-        for batch in (events[: lost - 1], events[lost:]):
-            if batch:
-                at = (await apply(operator, at, batch, heard=None, suspects=suspects)).checkpoint
-            if at.position == lost - 1:
-                letter = await read_letter(owner, lost, epoch=epoch)
-                at = await bury(operator, at, letter, reason="code of yesterday")
-
-    await project(lost=len(events) + 1000)
+    epoch, events = await all_of(owner)
+    await project(owner, operator, epoch, events, lost=len(events) + 1000)
     whole = await rows(owner)
     for event in events:
-        await project(lost=event.position)
+        await project(owner, operator, epoch, events, lost=event.position)
         assert await rows(owner) != whole
         generation = (await read_checkpoint(owner)).generation
         letter = await retry(operator, owner, event.position)
         assert letter.type == event.type
         assert await rows(owner) == whole, f"after {event.type} at {event.position} was taken in"
         assert (await read_checkpoint(owner)).generation > generation
+
+
+WITH_SUBSCRIPTS = "SELECT h::text FROM read_model.slot_history AS h ORDER BY part"
+
+
+async def test_whichever_version_of_a_long_history_was_lost_it_gets_its_place(log, owner, operator):
+    slot_id = await log.slot(capacity=1000)
+    for _ in range(2 * PART):
+        await log.hold(slot_id)
+    epoch, events = await all_of(owner)
+    await project(owner, operator, epoch, events, lost=len(events) + 1000)
+    whole = await owner.fetch(WITH_SUBSCRIPTS)
+    for lost in (1, 2, PART - 1, PART, PART + 1, 2 * PART):
+        await project(owner, operator, epoch, events, lost=lost)
+        assert await owner.fetch(WITH_SUBSCRIPTS) != whole
+        await retry(operator, owner, lost)
+        assert await owner.fetch(WITH_SUBSCRIPTS) == whole, f"after version {lost} was taken in"
 
 
 async def spoil(log, slot_id, booking_id=None) -> int:

@@ -18,7 +18,7 @@ DIFFERENT = {
     "booking_line": "UPDATE {t} SET units = units + 1",
     "activity": "UPDATE {t} SET held = held - 1",
     "booked": "UPDATE {t} SET units = units - 1",
-    "slot_event": "UPDATE {t} SET position = position + 1",
+    "slot_history": "UPDATE {t} SET positions[array_upper(positions, 1)] = 7",
     "booking_event": "UPDATE {t} SET position = position - 1",
     "dead_letter": "UPDATE {t} SET payload = '{{}}'",
     "suspect_slot": "UPDATE {t} SET position = position - 1",
@@ -28,7 +28,7 @@ ONE = " WHERE ctid = (SELECT min(ctid) FROM {t})"
 FALSE_KEY = {
     "activity": "hour = hour - interval '1 hour'",
     "booked": "state = 'nonsense'",
-    "slot_event": "version = version + 1000",
+    "slot_history": "part = part + 1000",
     "booking_event": "version = version + 1000",
     "booking_line": "slot_id = gen_random_uuid()",
     "dead_letter": "position = position + 1000000",

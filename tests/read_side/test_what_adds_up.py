@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from test_reads import seen, token_of
 
+from projector.projections.histories import PART
 from projector.queries.find_days import ZONE
 from projector.queries.find_history import HISTORY_OF_SLOT
 
@@ -269,6 +270,27 @@ async def test_a_history_tells_every_version_once_and_in_order(log, stream, api)
     assert other.json()["type"] == "/problems/invalid-cursor"
 
 
+async def test_a_history_of_any_length_is_told_page_by_page_and_without_what_was_not_taken_in(
+    log, stream, api
+):
+    slot = await log.slot(capacity=1000)
+    for _ in range(PART):
+        await log.hold(slot)
+    lost = await log.append("HoldPlaced", '{"nonsense": 1}', slots=[log.touch(slot)])
+    for _ in range(PART):
+        await log.hold(slot)
+    await stream.copy()
+    path = f"/v1/slots/{slot}/history"
+    await seen(api, path, log.position)
+    for limit in (1, 7, PART, 1000):
+        told, cursor = [], ""
+        while cursor is not None:
+            page = (await api.get(f"{path}?limit={limit}{cursor}")).json()
+            told += [event["slots"][0]["version"] for event in page["events"]]
+            cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
+        assert told == [version for version in range(1, log.position + 1) if version != lost]
+
+
 async def test_a_history_waits_for_the_token_like_any_read(log, stream, api):
     slot = await log.slot()
     await stream.copy()
@@ -313,13 +335,15 @@ async def test_a_page_of_a_long_history_touches_as_little_as_one_of_a_short_one(
             SELECT ('00000000-0000-0000-0000-00000000000' || n)::uuid, gen_random_uuid(), now(), now(),
                 'open', 9, 0, 0, 0, 1
             FROM generate_series(1, 2) AS n)
-        INSERT INTO read_model.slot_event
-        SELECT '00000000-0000-0000-0000-000000000001'::uuid, n, n FROM generate_series(1, 60000) AS n
-        UNION ALL
-        SELECT '00000000-0000-0000-0000-000000000002'::uuid, n, n FROM generate_series(1, 200) AS n
-        """
+        INSERT INTO read_model.slot_history
+        SELECT ('00000000-0000-0000-0000-00000000000' || slot)::uuid, n / $1,
+            array_fill(n, ARRAY[$1], ARRAY[n])
+        FROM (VALUES (1, 60000), (2, 6000)) AS slots (slot, versions),
+             generate_series(0, versions, $1) AS n
+        """,
+        PART,
     )
-    await owner.execute("ANALYZE read_model.slot, read_model.slot_event")
+    await owner.execute("ANALYZE read_model.slot, read_model.slot_history")
 
     async def pages_touched(number: int, after: int) -> int:
         plan = await owner.fetchval(
