@@ -5,9 +5,10 @@ sent as it is. Handlers annotated `-> Answer` cost the least.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from litestar.types import Receive, Scope, Send
+if TYPE_CHECKING:  # the framework is half of what a process imports, and not every one needs it
+    from litestar.types import Receive, Scope, Send
 
 JSON = b"application/json"
 
@@ -40,7 +41,7 @@ class Answer:
                 *headers,
             ]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:  # noqa: ARG002 - ASGI's signature
         """Sends it."""
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": False})

@@ -7,19 +7,32 @@ import gc
 import ipaddress
 import socket
 from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import uvicorn
-from litestar.types import ASGIApp
 
-from booking.edge.application import EdgeApplication
 from booking.edge.failures import Misconfigured
 from booking.edge.one_write import OneWriteProtocol
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp
 
 GRACE_S = 5
 """How long requests in flight may take to finish once the process should end."""
 
 KEEP_ALIVE_S = 75
 BACKLOG = 2048
+
+
+@runtime_checkable
+class Application(Protocol):
+    """What a process is there to serve. The metrics beside it are none, and need no framework."""
+
+    def drain(self) -> None:
+        """Hears that the process is about to end."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answers one request."""
 
 
 def bind(
@@ -82,7 +95,7 @@ def url_of(bound: socket.socket) -> str:
 
 
 async def serve(
-    app: ASGIApp,
+    app: "ASGIApp | Application",
     *,
     sockets: Sequence[socket.socket],
     stop: asyncio.Event,
@@ -90,7 +103,7 @@ async def serve(
 ) -> None:
     """Serves an application until `stop` is set, then ends in order.
 
-    First `drain` is called (an EdgeApplication's own, unless another is given): streams say `bye`. Then no
+    First `drain` is called (an Application's own, unless another is given): streams say `bye`. Then no
     connection is accepted any more, requests in flight have 5 s to finish, and what still runs is cut off.
 
     Args:
@@ -99,7 +112,7 @@ async def serve(
         stop: set by whoever ends the process, usually `run`.
         drain: called once at the beginning of the end.
     """
-    if isinstance(app, EdgeApplication):
+    if isinstance(app, Application):
         drain = drain or app.drain
         # What lives now lives until the end: a full collection over it would stop every request for 14 ms.
         gc.collect()
@@ -112,7 +125,7 @@ async def serve(
             loop="none",
             http=OneWriteProtocol,
             ws="none",
-            lifespan="on" if isinstance(app, EdgeApplication) else "off",
+            lifespan="on" if isinstance(app, Application) else "off",
             log_config=None,
             access_log=False,
             server_header=False,

@@ -1,6 +1,8 @@
 """Metrics: of requests by route template, and of children beside their parent."""
 
 import asyncio
+import subprocess
+import sys
 
 from a_tiny_part import THING, key, served, tiny_part
 from plain_http import plain_http
@@ -87,6 +89,13 @@ async def test_every_listener_answers_for_its_process_health():
         lacking.clear()
         assert (await client.get("/health/ready")).status_code == 200
         assert (await client.get("/v1/bookings")).status_code == 404
+
+
+def test_a_process_that_shows_only_its_metrics_starts_without_the_framework():
+    """Half of what the relay and the projector would import, each time one starts."""
+    program = "import sys, booking.relay, projector.process; print('litestar' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said.stdout == "False\n", said.stderr
 
 
 async def test_counting_many_at_once_loses_none():
