@@ -8,6 +8,8 @@ WORKERS ?= 3
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export UV_PYTHON_DOWNLOADS := never
+# Some environments keep no bytecode; here a process starts a thousand times and is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: install demo test test-long up bench check format lock claims clean
 

@@ -94,8 +94,8 @@ async def test_every_listener_answers_for_its_process_health():
 def test_a_process_that_shows_only_its_metrics_starts_without_the_framework():
     """Half of what the relay and the projector would import, each time one starts."""
     program = "import sys, booking.relay, projector.process; print('litestar' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert said.stdout == "False\n", said.stderr
+    said = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
+    assert said.stdout == b"False\n"
 
 
 async def test_counting_many_at_once_loses_none():
