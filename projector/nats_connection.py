@@ -19,12 +19,19 @@ AGAIN_S = 0.5
 _log = structlog.get_logger(__name__)
 
 
-async def connect(url: str, *, name: str, reconnected: Callable[[], None] | None = None) -> Client:
+async def connect(
+    url: str,
+    *,
+    name: str,
+    reconnected: Callable[[], None] | None = None,
+    client: Client | None = None,
+) -> Client:
     """A connection that keeps trying; returns when it stands, so give it to a task of its own.
 
-    `reconnected` is called whenever it was lost and stands again.
+    `reconnected` is called whenever it was lost and stands again; `client` is one to connect that is
+    more than the driver's own.
     """
-    client = Client()
+    client = client or Client()
     said: set[str] = set()
 
     async def fails(error: Exception) -> None:

@@ -23,6 +23,7 @@ from booking.events.messages import Heartbeat
 from booking.events.subjects import LOG_HEAD, STREAM
 from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.order import Arrival
+from projector.consumer.straight import StraightClient
 from projector.nats_connection import connect, pause_after
 
 PULL = 500
@@ -84,7 +85,10 @@ class Stream:
         """Keep consuming until cancelled, whatever happens to the broker."""
         for times_closed in itertools.count():
             self.client = await connect(
-                self._url, name=self._name, reconnected=self._metrics.reconnects.inc
+                self._url,
+                name=self._name,
+                reconnected=self._metrics.reconnects.inc,
+                client=StraightClient(self._take),
             )
             if times_closed:
                 self._metrics.reconnects.inc()
@@ -139,7 +143,7 @@ class Stream:
         self._metrics.consumers.inc()
         self._outstanding, self._ended = 0, None
         inbox = client.new_inbox()
-        pulls = await client.subscribe(inbox, cb=self._take)
+        pulls = await client.subscribe(inbox, cb=self._hear_of_the_pull)
         request = msgspec.json.encode(
             {"batch": PULL, "expires": 30_000_000_000, "idle_heartbeat": 1_000_000_000}
         )
@@ -163,15 +167,16 @@ class Stream:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await pulls.unsubscribe()
 
-    async def _take(self, message: Msg) -> None:
-        """An event, or a word about the pull itself."""
-        if message.reply.startswith("$JS.ACK."):
-            self.arrived.append(Arrival(_stream_sequence(message.reply), message.data))
-            self._outstanding -= 1
-            self.something.set()
-            if self._outstanding <= PULL // 2:
-                self._pull_on.set()
-            return
+    def _take(self, reply: bytes, payload: bytes) -> None:
+        """An event."""
+        self.arrived.append(Arrival(_stream_sequence(reply), payload))
+        self._outstanding -= 1
+        self.something.set()
+        if self._outstanding <= PULL // 2:
+            self._pull_on.set()
+
+    async def _hear_of_the_pull(self, message: Msg) -> None:
+        """A word about the pull itself."""
         headers = message.headers or {}
         status = headers.get("Status", "")
         if status in ("404", "408"):  # this pull is over; ask again
@@ -181,7 +186,7 @@ class Stream:
         self._pull_on.set()
 
 
-def _stream_sequence(reply: str) -> int:
+def _stream_sequence(reply: bytes) -> int:
     """From `$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>...`, or its longer form."""
-    tokens = reply.split(".")
+    tokens = reply.split(b".")
     return int(tokens[5] if len(tokens) == 9 else tokens[7])
