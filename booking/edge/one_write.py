@@ -3,7 +3,9 @@
 The server writes an answer's head and its body separately, and each write is a system call here and a
 wake-up at the client: together a fifth of the processor time of a small answer. Held back until the loop's
 next round, both leave as one. Nothing waits longer than that, so streams are as prompt as before.
-An answer whose bytes are ready as a whole need not go through the server's piecewise sending at all.
+An answer whose bytes are ready as a whole need not go through the server's piecewise sending at all, a
+body that is here need not be received in messages, and the timer of an idle connection is not made anew
+by every request: of what a small request costs the server these were an eighth.
 """
 
 import asyncio
@@ -25,7 +27,8 @@ AT_ONCE = "booking.at-once"
 """The ASGI extension that writes a whole answer: `(scope, answer)`, and says whether it did. Where it did
 not, the answer is sent in messages, as on any other server."""
 ARRIVED = "booking.arrived"
-"""The ASGI extension that says, without waiting, whether the whole request has come."""
+"""The ASGI extension that gives, without waiting, the body of a request that has come as a whole: `(scope)`,
+and None of one that has not. Given once, as a message would be."""
 
 
 class OneWriteProtocol(HttpToolsProtocol):
@@ -37,9 +40,10 @@ class OneWriteProtocol(HttpToolsProtocol):
         self._extensions = {
             CUT_OFF: self._gathering.abort,
             AT_ONCE: self._write_at_once,
-            ARRIVED: self._has_arrived,
+            ARRIVED: self._arrived,
         }
         self._answering: RequestResponseCycle | None = None
+        self._idle_since_s: float | None = None
         super().connection_made(self._gathering)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -51,7 +55,9 @@ class OneWriteProtocol(HttpToolsProtocol):
             self._answering.disconnected = True
             self._answering.message_event.set()
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()  # the server leaves the timer of one that broke
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
+            self.timeout_keep_alive_task = None
         self.pipeline.clear()
         self.cycle = self.scope = None  # type: ignore[assignment]  # as before the first request
         del self._extensions, self._gathering, self._answering
@@ -70,9 +76,47 @@ class OneWriteProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]  # ours are functions
 
-    def _has_arrived(self) -> bool:
-        """Of the request that came last: one before it has arrived in any case."""
-        return self.cycle is not None and not self.cycle.more_body
+    def _arrived(self, scope: Any) -> bytes | None:
+        """What the server's cycle would give in one message, where that is the last one."""
+        cycle = self._answering
+        if cycle is None or cycle.scope is not scope or cycle.more_body or cycle.disconnected:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        cycle.message_event.clear()  # whoever receives from now on waits for the client to go away
+        return body
+
+    def _unset_keepalive_if_required(self) -> None:
+        """The client is not idle; the timer runs on, and sees that when it strikes."""
+        self._idle_since_s = None
+
+    def on_response_complete(self) -> None:
+        """As the server's, but a timer that runs already is left running."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since_s = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._look_in(self.timeout_keep_alive)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Ends a connection that was idle for so long; one that was not is looked at again."""
+        self.timeout_keep_alive_task = None
+        if self._idle_since_s is None:
+            return  # the next answer starts it again
+        left_s = self._idle_since_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._look_in(left_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _look_in(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(
+            seconds, self.timeout_keep_alive_handler
+        )
 
     def _write_at_once(self, scope: Any, answer: Answer) -> bool:
         """Does what the server's cycle does for a complete answer, in one step.
@@ -96,7 +140,7 @@ class OneWriteProtocol(HttpToolsProtocol):
         if head.count(b"\n") != len(cycle.default_headers) + len(answer.headers):
             return False  # a line break within a value would begin another header; the server refuses it
         cycle.response_started = cycle.response_complete = True
-        self._gathering.write(b"%b%b\r\n%b" % (STATUS_LINE[answer.status], head, answer.body))
+        self._gathering.write_whole(b"%b%b\r\n%b" % (STATUS_LINE[answer.status], head, answer.body))
         cycle.message_event.set()
         cycle.on_response()
         return True
@@ -114,6 +158,13 @@ class _Gathering(asyncio.Transport):
         if not self._gathered:
             self._call_soon(self._flush)
         self._gathered.append(data)
+
+    def write_whole(self, data: bytes) -> None:
+        """Nothing more belongs to it, so it need not wait; but never before what came before it."""
+        if self._gathered:
+            self._gathered.append(data)
+        else:
+            self._transport.write(data)
 
     def _flush(self) -> None:
         if self._gathered:

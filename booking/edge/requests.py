@@ -107,8 +107,15 @@ class StrictRequest(Request[Caller, None, State]):
 
     async def _receive_body(self) -> bytes:
         _refuse_what_is_announced_too_large(self.scope)
-        if _has_arrived(self.scope):  # as nearly always: a timer would cost more than the reading
-            return await self._read_to_its_end()
+        # Nearly always it is here: messages and a timer would cost more than reading it.
+        body = _arrived(self.scope)
+        if body is None:
+            body = await self._receive_in_time()
+        if len(body) > BODY_SIZE_MAX:
+            raise _too_large()
+        return body
+
+    async def _receive_in_time(self) -> bytes:
         try:
             async with asyncio.timeout(BODY_WAIT_S):
                 return await self._read_to_its_end()
@@ -140,10 +147,10 @@ def _too_large() -> Problem:
     return Problem("content-too-large", f"The body is larger than {BODY_SIZE_MAX} bytes (1 MiB).")
 
 
-def _has_arrived(scope: Scope) -> bool:
-    """Whether the whole body is here, where the server can tell."""
-    tells: Any = (scope.get("extensions") or {}).get(ARRIVED)
-    return tells is not None and bool(tells())
+def _arrived(scope: Scope) -> bytes | None:
+    """The whole body if it is here, where the server can tell."""
+    given: Any = (scope.get("extensions") or {}).get(ARRIVED)
+    return None if given is None else given(scope)
 
 
 def _refuse_what_is_announced_too_large(scope: Scope) -> None:
