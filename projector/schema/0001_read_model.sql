@@ -65,7 +65,8 @@ CREATE TABLE read_model.booking (
     created_position bigint NOT NULL
 ) WITH (fillfactor = 80);
 
-CREATE INDEX bookings_of_a_customer ON read_model.booking (customer_id, created_position DESC);
+-- Ascending, though the newest is asked for first: what grows at its end fills its pages.
+CREATE INDEX bookings_of_a_customer ON read_model.booking (customer_id, created_position);
 
 CREATE TABLE read_model.booking_line (
     booking_id       uuid NOT NULL,
@@ -76,7 +77,7 @@ CREATE TABLE read_model.booking_line (
 );
 
 -- The door list: who comes to this slot, newest booking first.
-CREATE INDEX door_list ON read_model.booking_line (slot_id, created_position DESC);
+CREATE INDEX door_list ON read_model.booking_line (slot_id, created_position);
 
 -- Who is at work, each row written once a second by the one it names.
 CREATE TABLE read_model.projectors (
