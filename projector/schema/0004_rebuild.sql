@@ -2,7 +2,7 @@
 -- place of the one that is read. Tables belong to booking_owner and the projector only writes rows, so
 -- what it may do to tables stands in these functions. They take the names of tables, because one tuple
 -- in the code says which of them a rebuild replaces; a shadow is made like what is there now, with
--- constraints, rights and storage, so a later migration needs nothing here.
+-- constraints, rights, storage and what the planner learns, so a later migration needs nothing here.
 
 CREATE SCHEMA read_model_shadow AUTHORIZATION booking_owner;
 
@@ -27,6 +27,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     name     text;
     original pg_catalog.pg_class;
+    learnt   record;
     key      record;
     grantee  record;
 BEGIN
@@ -40,6 +41,12 @@ BEGIN
             EXECUTE format('ALTER TABLE read_model_shadow.%I SET (%s)', name,
                            array_to_string(original.reloptions, ', '));
         END IF;
+        FOR learnt IN SELECT attname, attstattarget FROM pg_catalog.pg_attribute
+                      WHERE attrelid = original.oid AND attnum > 0 AND attstattarget >= 0
+        LOOP
+            EXECUTE format('ALTER TABLE read_model_shadow.%I ALTER COLUMN %I SET STATISTICS %s',
+                           name, learnt.attname, learnt.attstattarget);
+        END LOOP;
         FOR key IN SELECT conname, pg_catalog.pg_get_constraintdef(oid) AS definition
                    FROM pg_catalog.pg_constraint
                    WHERE conrelid = original.oid AND contype IN ('p', 'u')

@@ -38,6 +38,7 @@ SELECT relname, kind, said FROM (
     WHERE relnamespace = 'read_model'::regnamespace
     UNION ALL
     SELECT relname, 'column', attname || format_type(atttypid, atttypmod) || attgenerated::text
+        || coalesce(' statistics ' || attstattarget, '')
     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
     WHERE relnamespace = 'read_model'::regnamespace AND relkind = 'r' AND attnum > 0
 ) AS made ORDER BY 1, 2, 3
