@@ -1,11 +1,12 @@
 """The real servers, shared by a session, and a fresh migrated database for every test."""
 
+import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator
+import tempfile
+from collections.abc import AsyncIterator
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import asyncpg
 import pytest
@@ -16,32 +17,24 @@ from booking.embedded.postgres import Postgres, create_database
 
 REPOSITORY = Path(__file__).parent.parent
 SCHEMAS = {"booking": REPOSITORY / "booking/schema", "projector": REPOSITORY / "projector/schema"}
-MEMORY = Path("/dev/shm")  # noqa: S108  a directory of our own is made in it
-ROOM_B = 2 << 30
+MEMORY = Path("/dev/shm")  # noqa: S108  directories of our own are made in it
+ROOM_B = 4 << 30
 _numbers = count(1)
+
+# Data directories come and go by the hundred, with a thousand files each. In memory, where there is room,
+# one is made with half of the work; and ext4 copies a database ten times slower after 300 others were
+# dropped: it does not use the inodes of files deleted lately, and searches past all of them.
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_B:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
 # Helpers for tests (`from eventually import eventually`) lie beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
-def quick_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A directory in memory where there is room, for files that come and go by the hundred thousand.
-
-    On ext4 a database is copied ten times slower after 300 others were dropped: it does not use the
-    inodes of files deleted lately, and searches past all of them.
-    """
-    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM_B:
-        with TemporaryDirectory(prefix="booking-tests-", dir=MEMORY) as path:
-            yield Path(path)
-    else:
-        yield tmp_path_factory.mktemp("postgres")
-
-
-@pytest.fixture(scope="session")
-async def postgres(quick_path: Path) -> AsyncIterator[Postgres]:
+async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Postgres]:
     """One server for the whole session; what it holds need not survive a crash."""
-    async with Postgres(quick_path / "data", durable=False) as server:
+    async with Postgres(tmp_path_factory.mktemp("postgres") / "data", durable=False) as server:
         yield server
 
 

@@ -18,8 +18,8 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the ladder is for root")
 
 @pytest.fixture
 def open_dir():
-    """A directory that nobody may pass."""
-    folder = Path(tempfile.mkdtemp(prefix="booking-test-"))
+    """A directory that nobody may pass; on the disk, because in memory programs may be forbidden to run."""
+    folder = Path(tempfile.mkdtemp(prefix="booking-test-", dir="/var/tmp"))
     folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder)
