@@ -6,6 +6,7 @@ synced within seconds, not at once: the stream is a copy, and the relay heals it
 """
 
 import asyncio
+import os
 import shutil
 import signal
 import time
@@ -22,6 +23,10 @@ from booking.embedded.child import Child
 
 START_DEADLINE_S = 30
 STOP_DEADLINE_S = 2.5
+
+# A message passes five goroutines; handing it from core to core takes a seventh of the server's CPU,
+# and one core is more than the bookings of one machine need. Whoever sets another number gets it.
+ONE_CORE = {"GOMAXPROCS": "1"}
 
 # js_ack_fc_v2 would change the form of ack subjects, which the client reads by position.
 CONFIGURATION = """\
@@ -96,6 +101,7 @@ class NatsServer:
             [str(program), "-c", str(configuration)],
             on_parent_death=signal.SIGTERM,
             log=self._log,
+            environ={**ONE_CORE, **os.environ},
             inherited=self._inherited,
         )
         ports = await self._wait_until_ready(self.child)

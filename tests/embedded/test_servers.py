@@ -1,6 +1,9 @@
 """The embedded servers: quick to come, certain to go, and nothing lost in between."""
 
+import asyncio
+import json
 import tempfile
+from urllib.request import urlopen
 
 import asyncpg
 import nats
@@ -18,6 +21,16 @@ async def test_nats_answers_on_the_port_it_chose(fresh_nats: NatsServer) -> None
     client = await nats.connect(fresh_nats.url)
     assert (await client.jetstream().account_info()).streams == 0
     await client.close()
+
+
+async def test_nats_leaves_the_other_cores_to_the_rest_of_the_system(
+    fresh_nats: NatsServer,
+) -> None:
+    def server_variables() -> dict:
+        with urlopen(f"{fresh_nats.monitoring_url}/varz") as answer:  # noqa: S310 our own loopback
+            return json.load(answer)
+
+    assert (await asyncio.to_thread(server_variables))["gomaxprocs"] == 1
 
 
 async def test_what_was_committed_is_there_after_a_restart(tmp_path) -> None:
