@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from log_and_stream import (
     assert_the_stream_is_the_log,
@@ -13,6 +14,7 @@ from log_and_stream import (
     try_to_relay_everything,
     write_events,
 )
+from nats.js.api import PersistMode
 
 from booking.events.envelope import LOG_COLUMNS, LogRow, payload
 from booking.events.subjects import STREAM
@@ -63,6 +65,37 @@ async def test_a_message_is_the_payload_of_its_row_and_names_its_event(
         )
         assert message.headers["Nats-Msg-Id"] == str(row.event_id)
         assert message.headers["traceparent"] == row.traceparent
+
+
+async def test_no_word_of_an_event_ends_its_message_early_or_is_taken_for_a_command(
+    database, relay, nats
+):
+    await relay_everything(relay)
+    await write_events(database, 4)
+    epoch = await epoch_of(database)
+    rows = [
+        msgspec.structs.replace(
+            await log_row(database, position),
+            actor="Zoë\r\nPUB booking.wake 0\r\n",
+            traceparent="00-1\r\nPUB booking.wake 0\r\n\r\n",
+        )
+        for position in range(1, 5)
+    ]
+
+    assert await publish(nats, epoch, rows) == 4
+
+    for row in rows:
+        message = await nats.jetstream().get_msg(STREAM, row.position)
+        assert message.data == payload(row, epoch)
+        assert message.headers["traceparent"].split() == row.traceparent.split()
+
+
+async def test_the_server_writes_the_copy_to_disk_in_its_own_time(relay, nats):
+    await relay_everything(relay)
+
+    config = (await nats.jetstream().stream_info(STREAM)).config
+
+    assert config.persist_mode == PersistMode.ASYNC
 
 
 async def test_the_stream_itself_refuses_to_forget_or_to_be_emptied(relay, nats):
