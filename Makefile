@@ -29,7 +29,7 @@ demo: $(STAMP)  ## from nothing to a shown oversell, guard off and on
 	@$(BIN)/booking demo
 
 test: $(STAMP)  ## the specification, against real Postgres and NATS
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-long: $(STAMP)  ## what takes minutes: kills at random, mutations, long stories
 	@$(BIN)/python -m pytest -m long

@@ -19,6 +19,10 @@ REPOSITORY = Path(__file__).parent.parent
 SCHEMAS = {"booking": REPOSITORY / "booking/schema", "projector": REPOSITORY / "projector/schema"}
 MEMORY = Path("/dev/shm")  # noqa: S108  directories of our own are made in it
 ROOM_B = 4 << 30
+LONGEST_FIRST = (
+    *("whole_system", "laboratory", "faults", "docs", "deployment", "bench"),  # start whole systems
+    *("write_side", "read_side"),
+)
 _numbers = count(1)
 
 # Data directories come and go by the hundred, with a thousand files each. In memory, where there is room,
@@ -29,6 +33,12 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
 
 # Helpers for tests (`from eventually import eventually`) lie beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the folders with the longest files first: in the end no worker is left alone with one."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: ranks.get(item.path.parent.name, len(ranks)))
 
 
 @pytest.fixture(scope="session")
