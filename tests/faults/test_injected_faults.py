@@ -7,8 +7,9 @@ import re
 import signal
 import sys
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 import nats
 import pytest
@@ -17,6 +18,7 @@ from eventually import eventually
 from nats.js.errors import NotFoundError
 from structlog.testing import capture_logs
 
+from booking.embedded.postgres import create_database
 from booking.events.subjects import STREAM
 from booking.injected_fault import (
     OF_THE_API,
@@ -29,15 +31,30 @@ SETTINGS = Path(__file__).parents[2] / "docs/settings.md"
 TIMES = {"starts_at": "2030-01-01T19:00:00Z", "ends_at": "2030-01-01T22:00:00Z"}
 
 
+@pytest.fixture(scope="module")
+async def shared_url(postgres, migrated):
+    """One database for all: every test has a slot of its own, and its keys are about that slot."""
+    return await create_database(postgres, "injected_faults", template=migrated)
+
+
 @pytest.fixture
-async def victim(database_url, tmp_path):
-    async with api_processes(database_url, tmp_path, "victim") as (process,):
+async def database(shared_url):
+    connection = await asyncpg.connect(shared_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def victim(shared_url, tmp_path):
+    async with api_processes(shared_url, tmp_path, "victim") as (process,):
         yield process
 
 
-@pytest.fixture
-async def other(database_url, tmp_path):
-    async with api_processes(database_url, tmp_path, "other") as (process,):
+@pytest.fixture(scope="module")
+async def other(shared_url, tmp_path_factory):
+    """One that no fault strikes, which may therefore serve all tests."""
+    folder = tmp_path_factory.mktemp("other")
+    async with api_processes(shared_url, folder, "other") as (process,):
         yield await process.start()
 
 
@@ -56,7 +73,17 @@ async def new_slot(http: httpx.AsyncClient, *, capacity: int = 9) -> str:
 
 def book(http: httpx.AsyncClient, slot: str, key: str):
     body = {"customer_id": slot, "mode": "book", "lines": [{"slot_id": slot, "units": 1}]}
-    return http.post("/v1/bookings", json=body, headers={"Idempotency-Key": key})
+    return http.post("/v1/bookings", json=body, headers={"Idempotency-Key": f"{key}:{slot}"})
+
+
+def command(http: httpx.AsyncClient, slot: str, key: str):
+    return http.get(f"/v1/commands/{key}:{slot}")
+
+
+async def confirmed(database: asyncpg.Connection, slot: str) -> int:
+    return await database.fetchval(
+        "SELECT confirmed FROM booking.slot WHERE slot_id = $1", UUID(slot)
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,7 +113,7 @@ async def test_a_killed_process_leaves_what_the_fault_promises_and_its_key_tells
             line for line in victim.log.read_text().splitlines() if "fault_strikes" in line
         ]
         assert fault in struck
-        found = await http.get("/v1/commands/k-2")
+        found = await command(http, slot, "k-2")
         if len(happened) == 1:
             assert (found.status_code == 200) in happened
         again = await book(http, slot, "k-2")
@@ -99,7 +126,7 @@ async def test_a_killed_process_leaves_what_the_fault_promises_and_its_key_tells
         assert third.json()["lines"][0]["remaining"] == 9 - 3  # each once
 
 
-async def test_a_process_paused_in_its_call_stops_nobody(victim, other, database):
+async def test_a_process_paused_in_its_call_stops_nobody(victim, other):
     """No client round trip lies between the first lock and the commit."""
     await victim.start(fault="pause_in_call:1")
     async with victim.client() as slow, other.client() as http:
@@ -109,7 +136,7 @@ async def test_a_process_paused_in_its_call_stops_nobody(victim, other, database
         answers = [await book(http, slot, f"k-{n}") for n in range(3)]
         assert [answer.status_code for answer in answers] == [201] * 3
         assert victim.is_paused()
-        assert (await http.get("/v1/commands/slow")).status_code == 200  # decided without it
+        assert (await command(http, slot, "slow")).status_code == 200  # decided without it
         victim.go_on()
         assert (await first).status_code == 201
 
@@ -149,7 +176,7 @@ async def test_a_poisoned_command_fails_alone_and_did_not_happen(victim, databas
     assert len(lines) == 1, "who reports the trace is found in the log"
     assert failed[0].request.headers["idempotency-key"] in lines[0]
     assert "RaiseError" in lines[0], "with the cause"
-    assert await database.fetchval("SELECT confirmed FROM booking.slot") == 21
+    assert await confirmed(database, slot) == 21
 
 
 async def test_a_lost_connection_is_not_noticed_by_those_who_wait(victim, database):
@@ -161,18 +188,18 @@ async def test_a_lost_connection_is_not_noticed_by_those_who_wait(victim, databa
         assert lost.status_code == 201
         assert lost.json()["lines"][0]["remaining"] == 7
         assert await victim.count("booking_reruns_total") >= 1
-    assert await database.fetchval("SELECT confirmed FROM booking.slot") == 2
+    assert await confirmed(database, slot) == 2
 
 
 async def test_a_relay_killed_with_an_append_on_its_way_leaves_a_stream_that_the_next_one_continues(
-    other, database_url, fresh_nats, database
+    other, shared_url, fresh_nats, database
 ):
     async with other.client() as http:
         slot = await new_slot(http)
         for number in range(5):
             assert (await book(http, slot, f"k-{number}")).status_code == 201
     for fault, ends in (("kill_in_append:1", -signal.SIGKILL), ("", None)):
-        relay = await relay_process(database_url, fresh_nats.url, fault)
+        relay = await relay_process(shared_url, fresh_nats.url, fault)
         try:
             if ends is not None:
                 async with asyncio.timeout(20):
