@@ -56,7 +56,7 @@ def fold(events: Sequence[Event], of: Table = THE_PRODUCTS) -> Folded:
     changed, skipped = Changed(of), Counter[str]()
     for number, event in enumerate(events):
         try:
-            said = fact(event) if changed.takes(event) else None
+            said = fact(event) if event.type in of.projections else None
             if said is not None:
                 changed.fold(event, said)
             elif event.type not in IGNORED:

@@ -20,7 +20,7 @@ from booking.events.envelope import Event, decode
 from booking.events.messages import Heartbeat
 from projector.consumer.due import Due
 from projector.consumer.metrics import ConsumerMetrics
-from projector.consumer.order import take_in_order
+from projector.consumer.order import Arrival, take_in_order
 from projector.consumer.silence import Source
 from projector.consumer.stream import ARRIVED_MAX, HEARTBEATS_MAX
 from projector.guards import ALL_ON, Guard
@@ -118,11 +118,11 @@ class Intake:
         take = take_in_order if self._guard.newer_version_only else take_as_it_comes
         run = take(self._stream.arrived, after=self.taken, limit=BATCH_MAX)
         self._metrics.repeated.inc(run.repeats)
-        for position, payload in run.arrivals:
-            event = self._decode(position, payload)
+        for arrival in run.arrivals:
+            event = self._decode(arrival)
             if event is None:  # not what the log says; read it there
                 self._metrics.refused.inc()
-                self.known_head = position
+                self.known_head = arrival.position
                 return
             self._took(event)
         if run.arrivals:
@@ -260,13 +260,14 @@ class Intake:
         if event.position > self.taken:
             self.taken, self._taken_id = event.position, event.event_id
 
-    def _decode(self, position: int, payload: bytes) -> Event | None:
+    def _decode(self, arrival: Arrival) -> Event | None:
         """A message of the stream, or None when it cannot be what the log holds there."""
         try:
-            event = decode(payload)
+            event = decode(arrival.payload)
         except msgspec.DecodeError:
             return None
-        return event if event.position == position and self._is_ours(event.epoch) else None
+        there = event.position == arrival.position
+        return event if there and self._is_ours(event.epoch) else None
 
     def _is_ours(self, epoch: UUID) -> bool:
         """Whether something is of this epoch.
@@ -274,6 +275,8 @@ class Intake:
         Raises:
             Contradicted: it is of a newer one (epochs are UUIDv7s and order by time).
         """
+        if epoch == self._epoch:
+            return True
         if epoch > self._epoch:
             raise Contradicted(f"epoch {epoch} has begun")
-        return epoch == self._epoch
+        return False

@@ -8,8 +8,10 @@ be read from the log before going on.
 from collections import deque
 from typing import NamedTuple
 
+from msgspec import Struct
 
-class Arrival(NamedTuple):
+
+class Arrival(Struct, frozen=True):
     """A message of the stream: where it claims to stand, and its bytes."""
 
     position: int

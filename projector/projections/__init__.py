@@ -74,10 +74,6 @@ class Changed:
         self.read_models = [model() for model in of.read_models]
         self._projections = of.projections
 
-    def takes(self, event: Event) -> bool:
-        """Whether some read model takes events of its type."""
-        return event.type in self._projections
-
     def fold(self, event: Event, fact: Struct) -> None:
         """Take in one event with its decoded data; events come in the order of the log."""
         for number, fold in self._projections[event.type]:

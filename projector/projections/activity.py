@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 from uuid import UUID
 
+from msgspec import Struct
+
 from booking.events.envelope import Event
 from booking.events.facts import BookingEnded, BookingTaken
 from projector.projections.read_model import Fold, ReadModel, Write, column
@@ -30,31 +32,38 @@ SET {", ".join(f"{column} = a.{column} + excluded.{column}" for column in _COLUM
 """
 
 
+class Counts(Struct):
+    """One row; `last` is the event counted last, as a booking counts once for all its lines."""
+
+    columns: list[int]
+    last: Event | None = None
+
+
 class Activity(ReadModel):
     """What a batch adds."""
 
     TABLES = ("activity",)
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[UUID, datetime], list[int]] = {}
+        self._counts: dict[tuple[UUID, datetime], Counts] = {}
         self._hour = self._next_hour = datetime.min.replace(tzinfo=UTC)
 
     def taken(self, event: Event, fact: BookingTaken) -> None:
         """A hold was placed, a booking made at once, or a hold confirmed."""
+        if fact.before is None:
+            for slot in event.slots:
+                self._count(event, slot.resource_id, fact.state, slot.units)
+            return
         # Confirming changes no slot's held + confirmed, so the units stand in the lines.
         units_of_slot = {line.slot_id: line.units for line in fact.lines}
-        units: dict[UUID, int] = {}
         for slot in event.slots:
-            here = units.get(slot.resource_id, 0)
-            units[slot.resource_id] = here + units_of_slot.get(slot.slot_id, 0)
-        self._count(event.recorded_at, fact.state, units)
+            units = units_of_slot.get(slot.slot_id, 0)
+            self._count(event, slot.resource_id, fact.state, units)
 
     def ended(self, event: Event, fact: BookingEnded) -> None:
         """Released, expired or cancelled: the units went back."""
-        units: dict[UUID, int] = {}
         for slot in event.slots:
-            units[slot.resource_id] = units.get(slot.resource_id, 0) - slot.units
-        self._count(event.recorded_at, fact.state, units)
+            self._count(event, slot.resource_id, fact.state, -slot.units)
 
     FOLDS: ClassVar[Mapping[str, Fold]] = {
         "HoldPlaced": taken,
@@ -64,17 +73,20 @@ class Activity(ReadModel):
         "BookingCancelled": ended,
     }
 
-    def _count(self, at: datetime, state: str, units: dict[UUID, int]) -> None:
+    def _count(self, event: Event, resource_id: UUID, state: str, units: int) -> None:
+        at = event.recorded_at
         if not self._hour <= at < self._next_hour:  # events come in order, so this is rare
             self._hour = at.replace(minute=0, second=0, microsecond=0)
             self._next_hour = self._hour + HOUR
+        key = (resource_id, self._hour)
+        counts = self._counts.get(key)
+        if counts is None:
+            counts = self._counts[key] = Counts([0] * len(_COLUMNS))
         place = 2 * COUNTED.index(state)
-        for resource_id, sum_of_units in units.items():
-            counts = self._counts.get((resource_id, self._hour))
-            if counts is None:
-                counts = self._counts[resource_id, self._hour] = [0] * (2 * len(COUNTED))
-            counts[place] += 1
-            counts[place + 1] += sum_of_units
+        if counts.last is not event:
+            counts.last = event
+            counts.columns[place] += 1
+        counts.columns[place + 1] += units
 
     def writes(self) -> Iterator[Write]:
         """What this batch adds to each hour."""
@@ -85,6 +97,6 @@ class Activity(ReadModel):
                 (
                     column([resource_id for resource_id, _ in keys]),
                     column([hour for _, hour in keys]),
-                    *map(column, zip(*self._counts.values(), strict=True)),
+                    *map(column, zip(*(c.columns for c in self._counts.values()), strict=True)),
                 ),
             )

@@ -30,12 +30,16 @@ class Booked(ReadModel):
 
     def taken(self, event: Event, fact: BookingTaken) -> None:
         """A hold was placed, a booking made at once, or a hold confirmed."""
+        if fact.before is None:
+            for slot in event.slots:
+                self._add(slot.resource_id, fact.state, 1, slot.units)
+            return
+        # Confirming changes no slot's held + confirmed, so the units stand in the lines.
         units_of_slot = {line.slot_id: line.units for line in fact.lines}
         for slot in event.slots:
             units = units_of_slot.get(slot.slot_id, 0)
             self._add(slot.resource_id, fact.state, 1, units)
-            if fact.before is not None:
-                self._add(slot.resource_id, fact.before, -1, -units)
+            self._add(slot.resource_id, fact.before, -1, -units)
 
     def ended(self, event: Event, fact: BookingEnded) -> None:
         """Released, expired or cancelled."""

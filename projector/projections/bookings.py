@@ -7,7 +7,7 @@ relies on the checkpoint: every event of a booking is folded in, in order, or no
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -66,7 +66,7 @@ JOIN read_model.booking AS b USING (booking_id)
 """
 
 
-class NewBooking(NamedTuple):
+class NewBooking(Struct, frozen=True):
     """A booking made in this batch: the event that made it, and where it stands in the log."""
 
     booking_id: UUID

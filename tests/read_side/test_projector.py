@@ -129,7 +129,7 @@ async def test_shuffled_and_repeated_events_end_in_the_same_view(log, owner, wri
                 run, missing_up_to, _ = take_in_order(coming, after=at.position, limit=batch_max)
                 if missing_up_to is not None:
                     run = [Arrival(*event) for event in events[at.position : missing_up_to]]
-                batch = [decode(payload) for _, payload in run]
+                batch = [decode(arrival.payload) for arrival in run]
                 at = (
                     await apply(connection, at, batch, heard=None, suspects=SuspectSlots())
                 ).checkpoint
