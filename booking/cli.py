@@ -126,9 +126,10 @@ def api(data_dir: str | None) -> int:
     from booking.settings import load_settings
 
     async def main(stop: asyncio.Event) -> None:
-        from booking.app import run
+        settings = load_settings(environ_of(data_dir), needs=("database_url",))
+        from booking.app import run  # a mistake should not have to wait for it
 
-        await run(load_settings(environ_of(data_dir), needs=("database_url",)), stop)
+        await run(settings, stop)
 
     return run_process("api", main)
 
@@ -144,9 +145,10 @@ def relay(data_dir: str | None) -> int:
     from booking.settings import load_settings
 
     async def main(stop: asyncio.Event) -> None:
-        from booking.relay import run
+        settings = load_settings(environ_of(data_dir))
+        from booking.relay import run  # a mistake should not have to wait for it
 
-        await run(load_settings(environ_of(data_dir)), stop)
+        await run(settings, stop)
 
     return run_process("relay", main)
 

@@ -58,10 +58,12 @@ def run(data_dir: str | None) -> int:
     """
 
     async def work(stop: asyncio.Event) -> None:
-        from projector.process import run
         from projector.settings import load_settings
 
-        await run(load_settings(environ_of(data_dir)), stop)
+        settings = load_settings(environ_of(data_dir))
+        from projector.process import run  # a mistake should not have to wait for it
+
+        await run(settings, stop)
 
     return run_process("projector", work)
 
@@ -80,10 +82,12 @@ def api(data_dir: str | None) -> int:
     """
 
     async def work(stop: asyncio.Event) -> None:
-        from projector.app import serve_queries
         from projector.settings import load_settings
 
-        await serve_queries(load_settings(environ_of(data_dir)), stop)
+        settings = load_settings(environ_of(data_dir))
+        from projector.app import serve_queries  # a mistake should not have to wait for it
+
+        await serve_queries(settings, stop)
 
     return run_process("queries", work)
 
