@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 
-from loadtest.driver.connection import Answer, Connection, connect
+from loadtest.driver.connection import Answer, Connection, KeepingConnection, connect
 from loadtest.driver.percentile import percentile
 
 CONNECT_TIMEOUT_S = 5.0
@@ -56,7 +56,10 @@ async def closed_loop(
         OSError: the address does not answer.
     """
     loop = asyncio.get_running_loop()
-    opened = [await connect(url, timeout_s=CONNECT_TIMEOUT_S) for _ in range(connections)]
+    kind = Connection if on_answer is None else KeepingConnection
+    opened = [
+        await connect(url, timeout_s=CONNECT_TIMEOUT_S, kind=kind) for _ in range(connections)
+    ]
     totals = Totals()
     all_done = loop.create_future()
     sent = 0

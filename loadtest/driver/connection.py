@@ -67,9 +67,10 @@ def address(url: str) -> tuple[str, int]:
 
 
 class Connection(asyncio.Protocol):
-    """A connection that carries one request at a time.
+    """A connection that carries one request at a time, and of each answer keeps the status.
 
-    `send` takes the callback for its answer; `None` instead of an answer means the connection ended first.
+    `send` takes the callback for its answer; `None` instead of an answer means the connection ended first. Every answer is parsed to its end,
+    but the parser calls only what is defined here, and a call for each header would cost a fifth of the request.
     """
 
     __slots__ = (
@@ -143,6 +144,18 @@ class Connection(asyncio.Protocol):
 
     # What the parser calls.
 
+    def on_message_complete(self) -> None:
+        """Hands the answer over."""
+        if not self._parser.should_keep_alive():
+            self.keep_alive = False
+        self._finish(Answer(self._parser.get_status_code(), self._headers, self._body))
+
+
+class KeepingConnection(Connection):
+    """A connection that keeps headers and bodies, too."""
+
+    __slots__ = ()
+
     def on_message_begin(self) -> None:
         """Starts a new answer."""
         self._headers = []
@@ -156,17 +169,15 @@ class Connection(asyncio.Protocol):
         """Collects a piece of the body."""
         self._body = self._body + body if self._body else body
 
-    def on_message_complete(self) -> None:
-        """Hands the answer over."""
-        if not self._parser.should_keep_alive():
-            self.keep_alive = False
-        self._finish(Answer(self._parser.get_status_code(), self._headers, self._body))
-
 
 async def connect(
-    url: str, *, timeout_s: float, on_lost: Callable[[Connection], None] | None = None
+    url: str,
+    *,
+    timeout_s: float,
+    on_lost: Callable[[Connection], None] | None = None,
+    kind: type[Connection] = KeepingConnection,
 ) -> Connection:
-    """Opens one connection.
+    """Opens one connection, which keeps whole answers unless another kind is wanted.
 
     Raises:
         OSError: nobody answers there, within `timeout_s` or at all (TimeoutError is an OSError).
@@ -174,6 +185,6 @@ async def connect(
     host, port = address(url)
     async with asyncio.timeout(timeout_s):
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(on_lost), host, port
+            lambda: kind(on_lost), host, port
         )
     return connection

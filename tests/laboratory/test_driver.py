@@ -167,13 +167,27 @@ async def test_a_closed_loop_keeps_its_connections_busy_and_counts_every_answer(
         connections=4,
         seconds=0.3,
         next_request=lambda number: write("POST", f"/{number}", b"{}"),
-        on_answer=lambda number, _: seen.append(number),
+        on_answer=lambda number, answer: seen.append((number, answer.body)),
     )
     assert totals.unanswered == 0
     assert totals.statuses == {200: len(echo.asked)}
-    assert sorted(seen) == list(range(len(echo.asked)))
+    assert sorted(seen) == [(number, echo.body) for number in range(len(echo.asked))]
     assert len(echo.connections) == 4
     assert totals.percentile_ms(50) > 0
+
+
+async def test_a_closed_loop_whose_answers_nobody_wants_counts_them_all_the_same(echo):
+    write = RequestWriter(echo.url)
+    totals = await closed_loop(
+        echo.url,
+        connections=4,
+        seconds=0.3,
+        next_request=lambda number: write("POST", f"/{number}", b"{}"),
+    )
+    assert totals.unanswered == 0
+    assert totals.statuses == {200: len(echo.asked)}
+    assert len(totals.latencies_ms) == len(echo.asked)
+    assert len(echo.connections) == 4
 
 
 async def test_a_closed_loop_counts_what_was_never_answered(echo):
