@@ -1,5 +1,6 @@
 """The real servers, shared by a session, and a fresh migrated database for every test."""
 
+import gc
 import os
 import shutil
 import sys
@@ -33,6 +34,17 @@ if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).
 
 # Helpers for tests (`from eventually import eventually`) lie beside this file.
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+def pytest_collection() -> None:
+    """Look for no garbage while all tests are imported: nothing of them is, and it took a third of the time."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on, look for it among what the tests leave."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
