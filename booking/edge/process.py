@@ -6,6 +6,7 @@ parent, also when that is killed. A misconfiguration is one sentence on standard
 
 import asyncio
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -41,6 +42,9 @@ def run(main: Callable[[asyncio.Event], Awaitable[int | None]]) -> int:
             sys.stderr.flush()
             return 2
         raise
+    finally:
+        # The interpreter ends with a look for garbage through all that was imported: a tenth of a second.
+        gc.freeze()
 
 
 def end_with_parent() -> bool:
