@@ -1,7 +1,6 @@
 """Whatever happens to the stream, it comes back with the same numbers; only history has an epoch."""
 
 import shutil
-import signal
 from uuid import UUID
 
 import asyncpg
@@ -141,25 +140,6 @@ async def test_a_lost_tail_is_published_again_with_the_same_numbers(
         rounds = await relay_everything(relay)
 
     assert (findings(rounds), rounds[0].published) == ([], 20)
-    async with connected_to_nats(fresh_nats.url, name="test") as nats:
-        await assert_the_stream_is_the_log(database, nats)
-
-
-async def test_what_a_killed_server_had_not_yet_written_is_published_again(
-    database, database_url, fresh_nats
-):
-    """It acknowledges before it writes: how much is lost is chance, that it comes back is not."""
-    async with relay_on(database_url, fresh_nats.url) as relay:
-        await write_events(database, 700)
-        await relay_everything(relay)
-        await fresh_nats.child.stop(signal.SIGKILL)
-    await fresh_nats.start()
-
-    async with relay_on(database_url, fresh_nats.url) as relay:
-        await write_events(database, 5)
-        rounds = await relay_everything(relay)
-
-    assert findings(rounds) == []
     async with connected_to_nats(fresh_nats.url, name="test") as nats:
         await assert_the_stream_is_the_log(database, nats)
 
