@@ -12,7 +12,6 @@ from nats.js import JetStreamContext
 from nats.js.api import (
     DiscardPolicy,
     Header,
-    PersistMode,
     RawStreamMsg,
     RetentionPolicy,
     StorageType,
@@ -44,8 +43,6 @@ def settings_of(epoch: UUID, *, first_position: int) -> StreamConfig:
         description="A copy of the event log: sequence = position. Made and healed by the relay.",
         subjects=[stream_subjects(epoch)],
         storage=StorageType.FILE,
-        # Written to its file in groups: one write for each message costs the server a seventh more.
-        persist_mode=PersistMode.ASYNC,
         retention=RetentionPolicy.LIMITS,
         discard=DiscardPolicy.OLD,
         max_age=AGE_MAX_S,
@@ -103,7 +100,7 @@ ESSENTIAL = (
     *("subjects", "storage", "retention", "discard", "sealed", "no_ack", "subject_transform"),
     *("allow_direct", "deny_delete", "deny_purge", "max_msgs_per_subject"),
 )
-"""Without these as made the promise cannot be kept. The rest, such as limits, is the operator's."""
+"""Without these as made the promise cannot be kept. Limits and replicas are the operator's."""
 
 
 def _epoch(info: StreamInfo) -> UUID | None:

@@ -14,7 +14,6 @@ from log_and_stream import (
     try_to_relay_everything,
     write_events,
 )
-from nats.js.api import PersistMode
 
 from booking.events.envelope import LOG_COLUMNS, LogRow, payload
 from booking.events.subjects import STREAM
@@ -88,14 +87,6 @@ async def test_no_word_of_an_event_ends_its_message_early_or_is_taken_for_a_comm
         message = await nats.jetstream().get_msg(STREAM, row.position)
         assert message.data == payload(row, epoch)
         assert message.headers["traceparent"].split() == row.traceparent.split()
-
-
-async def test_the_server_writes_the_copy_to_disk_in_its_own_time(relay, nats):
-    await relay_everything(relay)
-
-    config = (await nats.jetstream().stream_info(STREAM)).config
-
-    assert config.persist_mode == PersistMode.ASYNC
 
 
 async def test_the_stream_itself_refuses_to_forget_or_to_be_emptied(relay, nats):
