@@ -60,7 +60,8 @@ class OneWriteProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = None
         self.pipeline.clear()
         self.cycle = self.scope = None  # type: ignore[assignment]  # as before the first request
-        del self._extensions, self._gathering, self._answering
+        self._answering = None  # and not deleted: whoever still answers may ask
+        del self._extensions, self._gathering
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         """Remembers what is being answered.

@@ -8,9 +8,15 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from a_tiny_part import THING, tiny_part
+from a_tiny_part import THING, served, tiny_part
+from eventually import eventually
+from litestar import post
 
-from booking.edge import requests
+from booking.edge import one_write, requests
+from booking.edge.answers import Answer
+from booking.edge.parts import Part
+from booking.edge.problems import Problem
+from booking.edge.requests import StrictRequest
 from booking.edge.serving import http_app
 
 SLOT = THING
@@ -246,3 +252,34 @@ async def test_half_a_body_does_not_pass_for_a_short_one():
     }
     await app(scope, receive, send)
     assert sent[0]["status"] == 400
+
+
+async def test_a_body_read_after_its_client_has_gone_is_no_defect(monkeypatch):
+    """The connection is gone by then, and with it what knew whether the body had come."""
+    begun, gone, read = asyncio.Event(), asyncio.Event(), []
+    lose = one_write.OneWriteProtocol.connection_lost
+
+    def lost(protocol, error):
+        lose(protocol, error)
+        gone.set()
+
+    monkeypatch.setattr(one_write.OneWriteProtocol, "connection_lost", lost)
+
+    @post("/v1/late")
+    async def read_late(request: StrictRequest) -> Answer:
+        """Look at the body when nobody waits any more."""
+        begun.set()
+        await gone.wait()
+        try:
+            read.append(await request.body())
+        except Problem as problem:
+            read.append(problem.slug)
+        return Answer(200, b"{}")
+
+    app = http_app(tiny_part(), Part(name="late", handlers=[read_late]), environment="development")
+    async with served(app) as client, asyncio.timeout(10):
+        _, writer = await asyncio.open_connection(client.base_url.host, client.base_url.port)
+        writer.write(b"POST /v1/late HTTP/1.1\r\nHost: tiny\r\nContent-Length: 2\r\n\r\n{}")
+        await begun.wait()
+        writer.transport.abort()
+        await eventually(lambda: read == ["malformed-json"])
