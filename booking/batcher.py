@@ -1,8 +1,9 @@
 """The micro-batcher: commands that wait at the same time share one transaction.
 
 A row lock is held until its commit is flushed, so one hot slot sells one transaction's worth per
-flush. The next batch is therefore whatever queued while the last one was in flight: no timer, so an
-idle system answers at once and a busy one fills its batches by itself.
+flush. The next batch is therefore what queued while the last one was in flight: no timer, so an
+idle system answers at once and a busy one fills its batches by itself. Of a crowd it is half, so that
+one half is decided while the other reads its answers and asks again.
 
 It promises: arrival order; at most one command per booking and per (caller, command id) in a batch;
 one decision for equal commands under one key; a full queue refuses at once; a command that makes
@@ -33,8 +34,9 @@ from booking.faults import (
 )
 
 BATCH_SIZE_MAX = 192
-"""Commands decided together. Twice as many callers keep both sides at work: half are decided while the others
-read their answers and ask again. Larger batches sold no more, and what readers saw was older."""
+"""Commands decided together. Larger batches sold no more, and what readers saw was older."""
+UNDIVIDED_MAX = 64
+"""So many are never made to wait for each other: what a batch costs beside its commands is not spent twice."""
 SENT_AHEAD_MAX = 4096
 """Holds that expire in a batch for the commands behind them, beyond its size: so a resize sees at once
 what expired for it. As many take a fifth of a second."""
@@ -109,6 +111,7 @@ class Batcher:
         self._queue: deque[_Waiting] = deque()
         self._queued: dict[tuple[str, str, bytes | None], _Waiting] = {}
         self._depth = 0
+        self._answered_last = 0
         self._workers: set[asyncio.Task[None]] = set()
         self._draining = False
 
@@ -165,12 +168,14 @@ class Batcher:
             self._workers -= {asyncio.current_task()}
 
     def _next_batch(self) -> list[_Waiting]:
-        """The oldest commands that may be decided together; the others keep their place."""
+        """The oldest commands that may be decided together, of a crowd half; the others keep their place."""
         batch: list[_Waiting] = []
         later: list[_Waiting] = []
         taken: set[object] = set()
         queue = self._queue
-        room = self._batch_size_max
+        # Those answered just now ask again, or others do: with those who wait they are the crowd.
+        half = (len(queue) + self._answered_last) // 2
+        room = min(self._batch_size_max, max(UNDIVIDED_MAX, half))
         while queue and len(batch) < room:
             waiting = queue.popleft()
             same_id = waiting.key[:2]
@@ -188,6 +193,7 @@ class Batcher:
             taken.add(same_id)
             taken.add(booking_id)
         queue.extendleft(reversed(later))
+        self._answered_last = len(batch)
         return batch
 
     async def _decide(self, batch: list[_Waiting]) -> list[tuple[_Waiting, list[UUID]]]:

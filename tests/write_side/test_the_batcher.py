@@ -122,6 +122,23 @@ async def test_a_batch_has_a_maximum_and_keeps_the_order_of_arrival(shop, databa
         assert positions == sorted(positions)
 
 
+async def test_of_a_crowd_one_half_is_decided_while_the_other_asks_again(shop, desk):
+    slot = await shop.slot(1000)
+
+    async def asks_again():
+        for _ in range(3):
+            await desk.book(slot)
+
+    await asyncio.gather(*(asks_again() for _ in range(150)))
+    assert desk.guard.sizes == [75] * 6
+
+
+async def test_a_small_crowd_is_not_divided(shop, desk):
+    slot = await shop.slot(100)
+    assert await outcomes([desk.book(slot) for _ in range(60)]) == ["accepted"] * 60
+    assert desk.guard.sizes == [60]
+
+
 @pytest.mark.parametrize("poison", [POISON, MISSPELT])
 async def test_one_poisoned_command_fails_alone_and_its_neighbours_are_served(shop, desk, poison):
     slot = await shop.slot(100)
