@@ -20,6 +20,10 @@ CHAIN_MAX = 500
 ACK_DEADLINE_S = 2.0
 """Far beyond a slow disk; then the stream is asked what became of it."""
 
+MSG_ID = Header.MSG_ID.value
+LAST_SEQUENCE = Header.EXPECTED_LAST_SEQUENCE.value
+LAST_MSG_ID = Header.EXPECTED_LAST_MSG_ID.value
+
 WRONG_LAST_SEQUENCE = 10071
 WRONG_LAST_EVENT = 10070
 
@@ -81,12 +85,9 @@ def _headers(event: LogRow, behind: LogRow | None) -> dict[str, str]:
     chain, the next would be stored behind that message. The first of a chain names no event, because
     a server that was started anew does not know its last one; its sequence was just compared.
     """
-    headers = {
-        Header.MSG_ID.value: str(event.event_id),
-        Header.EXPECTED_LAST_SEQUENCE.value: str(event.position - 1),
-    }
+    headers = {MSG_ID: str(event.event_id), LAST_SEQUENCE: str(event.position - 1)}
     if behind is not None:
-        headers[Header.EXPECTED_LAST_MSG_ID.value] = str(behind.event_id)
+        headers[LAST_MSG_ID] = str(behind.event_id)
     if event.traceparent is not None:
         headers["traceparent"] = event.traceparent.replace("\r", " ").replace("\n", " ")
     return headers

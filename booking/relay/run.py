@@ -7,6 +7,7 @@ that comes second stands back.
 
 import asyncio
 import contextlib
+import gc
 import random
 
 import nats.errors
@@ -35,6 +36,9 @@ GATHER_S = 0.002
 """After publishing, so that under load events travel together: at 500 commits/s a third less CPU."""
 STAND_BACK_S = 2.0
 """Whoever was outrun leaves the work to the other relay for so long, instead of racing with it."""
+GARBAGE_AFTER = 50_000
+"""Objects made and not freed before the collector looks for cycles. Events have none and go with their
+chain; looking after every 700 took some 7 percent of the time."""
 PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 2.0
 
@@ -54,6 +58,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         Misconfigured: a setting is wrong, or the database is one that must not be relayed from.
             A database or a NATS that cannot be reached is none: it is waited for.
     """
+    gc.set_threshold(GARBAGE_AFTER)
     condition = Condition()
     bound = bind(
         settings.metrics_host,
