@@ -23,8 +23,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     connections: int = 128
     clients: tuple[int, ...] = (128, 256, 384, 512)
     """What the product may choose from on one hot slot, and the routes beside it: pgbench may choose, too."""
-    pipeline_clients: tuple[int, ...] = (128, 192, 384)
-    """What the whole pipeline may choose from: more sell more, and see views older than is promised."""
+    pipeline_clients: tuple[int, ...] = (192, 256, 320)
+    """What the whole pipeline may choose from: more sell hardly more, and see views older than is promised."""
     slots: tuple[int, ...] = (1,)
     """Over how many slots the guards are compared."""
     rebuild_events: int = 300_000

@@ -27,7 +27,7 @@ from loadtest.failures import CannotRunError
 @click.option(
     "--connections",
     type=click.IntRange(1),
-    help="Clients at once. [default: 128; in hot_slot 128, 256, 384 or 512, in whole_pipeline 128, 192 or 384, whichever suits]",
+    help="Clients at once. [default: 128; in hot_slot 128, 256, 384 or 512, in whole_pipeline 192, 256 or 320, whichever suits]",
 )
 @click.option(
     "--slots",
