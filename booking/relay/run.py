@@ -128,7 +128,8 @@ async def _relay_while_connected(
         if done.published:
             await asyncio.sleep(GATHER_S)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(called.wait(), POLL_S)
+            async with asyncio.timeout(POLL_S):
+                await called.wait()
 
 
 def _longer_each_time(failures: int) -> float:
@@ -140,4 +141,5 @@ async def _pause(longest_s: float, stop: asyncio.Event) -> None:
     """Wait at most `longest_s`, and never in step with another relay; no longer than until `stop`."""
     pause_s = random.uniform(longest_s / 2, longest_s)  # noqa: S311 jitter is no secret
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), pause_s)
+        async with asyncio.timeout(pause_s):
+            await stop.wait()

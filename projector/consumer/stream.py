@@ -8,6 +8,7 @@ because the driver's `fetch` stalls and its ordered consumer can hang without a 
 import asyncio
 import contextlib
 import itertools
+import time
 from collections import deque
 from collections.abc import Callable
 
@@ -34,7 +35,8 @@ HEARTBEATS_MAX = 16_000
 """Each is kept until it is as old as the injected lag, ten minutes at most: that is 6,000 of ten a
 second, the pace of a relay, and 15,000 of 25 a second."""
 SILENT_S = 3.5
-"""Pulls carry an idle heartbeat of 1 s; three missed ones mean that the consumer is gone."""
+"""Pulls carry an idle heartbeat of 1 s, sent when there is no event to send; three missed ones mean that
+the consumer is gone."""
 RETRY_S = 0.5
 """Between two consumers; also how often the end of a connection is looked for while none is wanted."""
 
@@ -67,6 +69,7 @@ class Stream:
         self._start_after = start_after
         self._metrics = metrics
         self._outstanding = 0
+        self._heard_at = 0.0
         self._ended: Exception | None = None
         self._pull_on = asyncio.Event()
         self._heartbeat = msgspec.json.Decoder(Heartbeat)
@@ -151,24 +154,32 @@ class Stream:
         try:
             while self._ended is None and self.wanted.is_set():
                 self._pull_on.clear()
-                if self._outstanding <= PULL // 2 and len(self.arrived) < ARRIVED_MAX:
-                    await client.publish(subject, request, reply=inbox)
-                    self._outstanding += PULL
                 if len(self.arrived) >= ARRIVED_MAX:
                     await asyncio.sleep(0.01)  # the read model is behind; the stream keeps the rest
                     continue
-                try:
-                    await asyncio.wait_for(self._pull_on.wait(), SILENT_S)
-                except TimeoutError:
-                    raise ConsumerGone("silent for longer than its idle heartbeat") from None
+                if self._outstanding <= PULL // 2:
+                    await client.publish(subject, request, reply=inbox)
+                    self._outstanding += PULL
+                    self._heard_at = time.monotonic()  # before, there was nothing to be heard
+                await self._hear_more()
             if self._ended is not None:
                 raise self._ended
         finally:
             with contextlib.suppress(nats.errors.Error, OSError):
                 await pulls.unsubscribe()
 
+    async def _hear_more(self) -> None:
+        """Wait until there is a reason to look again, at most until it would have been silent for too long."""
+        left_s = self._heard_at + SILENT_S - time.monotonic()
+        if left_s <= 0:
+            raise ConsumerGone("silent for longer than its idle heartbeat")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(left_s):
+                await self._pull_on.wait()
+
     def _take(self, reply: bytes, payload: bytes) -> None:
         """An event."""
+        self._heard_at = time.monotonic()
         self.arrived.append(Arrival(_stream_sequence(reply), payload))
         self._outstanding -= 1
         self.something.set()
@@ -177,6 +188,7 @@ class Stream:
 
     async def _hear_of_the_pull(self, message: Msg) -> None:
         """A word about the pull itself."""
+        self._heard_at = time.monotonic()
         headers = message.headers or {}
         status = headers.get("Status", "")
         if status in ("404", "408"):  # this pull is over; ask again

@@ -12,6 +12,7 @@ from compose import services
 from eventually import eventually
 from mounted_nats import mounted_nats
 
+from booking.edge.ending import end
 from booking.events.envelope import LogRow
 from booking.events.subjects import AVAILABILITY_CHANGES, LOG_HEAD, WAKE
 from booking.relay.connect_nats import NatsUnreachable, connected_to_nats
@@ -116,8 +117,7 @@ async def test_the_projector_reads_the_stream_and_the_heartbeat_and_publishes_it
             await relay.publish(LOG_HEAD, msgspec.json.encode(heartbeat))
             await eventually(lambda: list(stream.heartbeats))
         finally:
-            running.cancel()
-            await asyncio.wait([running])
+            await end(running)
     async with (
         connected("query-api", address) as (queries, refused_queries),
         connected("projector", address) as (projector, refused),

@@ -99,7 +99,8 @@ async def dies_at_random(process: ApiProcess, chance: random.Random, stays: Stay
     while not stays.stopped.is_set():
         await process.start()
         try:
-            await asyncio.wait_for(stays.stopped.wait(), chance.uniform(0.1, 1.5))
+            async with asyncio.timeout(chance.uniform(0.1, 1.5)):
+                await stays.stopped.wait()
         except TimeoutError:
             await process.kill()
             stays.kills += 1

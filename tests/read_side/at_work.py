@@ -12,6 +12,7 @@ from eventually import eventually
 from plain_http import plain_http
 
 from booking.edge.database import DatabaseClock
+from booking.edge.ending import end
 from booking.edge.serving import bind, http_app, serve, url_of
 from projector.app import open_part
 from projector.consumer.due import Due
@@ -62,8 +63,7 @@ async def projecting(
         finally:
             stop.set()
             await working
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            await end(listening)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from eventually import eventually
 from prometheus_client import generate_latest
 
 from booking.edge import database
+from booking.edge.ending import end
 from booking.embedded.child import Child
 from projector.consumer.due import Due
 from projector.guards.checkpoint_compare_and_set import read_checkpoint
@@ -350,8 +351,7 @@ async def test_nodes_of_different_lags_on_one_read_model_never_know_earlier(
                         assert answer.json()["version"] == told
         assert not sale.done(), "there was always something newer to know"
     finally:
-        sale.cancel()
-        await asyncio.gather(sale, return_exceptions=True)
+        await end(sale)
 
 
 # Cut off from everything: its age grows, and it says so.

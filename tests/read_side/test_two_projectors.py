@@ -13,6 +13,7 @@ from eventually import eventually
 from relaying import relaying
 from structlog.testing import capture_logs
 
+from booking.edge.ending import end
 from projector.nats_connection import connect
 
 # Each move of the checkpoint, in the order in which they happened.
@@ -135,8 +136,7 @@ async def test_why_nats_cannot_be_reached_is_said_once(monkeypatch):
     with capture_logs() as lines:
         connecting = asyncio.create_task(connect("nats://127.0.0.1:1", name="p"))
         await eventually(lambda: len(tries) >= 4)  # so three have failed, and been told of
-        connecting.cancel()
-        await asyncio.gather(connecting, return_exceptions=True)
+        await end(connecting)
     assert [line["event"] for line in lines] == ["nats_fails"]
     assert "Connect" in lines[0]["reason"]
 
