@@ -21,6 +21,8 @@ from booking.edge.failures import Misconfigured
 CONNECT_TIMEOUT_S = 5.0
 CLOCK_INTERVAL_S = 5.0
 CLOCK_GOOD_FOR_S = 30.0
+CLOCK_LOOK_S = 0.5
+"""How often it is looked whether an interval is over; a machine that slept knows the time soon after."""
 
 CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
@@ -125,6 +127,15 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
+GOES_ON_ASLEEP = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""On Linux the monotonic clock stands still while the machine sleeps; on macOS it does not."""
+
+
+def seconds_passed() -> float:
+    """Seconds since some moment, also those that the machine slept: what is old does not stay young by it."""
+    return time.clock_gettime(GOES_ON_ASLEEP)
+
+
 class NoDatabaseTime(Exception):
     """The database's time has not been read for too long to be known."""
 
@@ -136,7 +147,7 @@ class _Reading(NamedTuple):
 
 
 class DatabaseClock:
-    """Database time between two bounds, from a reading every 5 s and this machine's monotonic clock.
+    """Database time between two bounds, from a reading every 5 s and what passed here since, awake or asleep.
 
     The database read its clock some time after the question was sent and before the answer came. So its
     time now is at most the reading plus what passed since sending, and at least the reading plus what
@@ -164,7 +175,7 @@ class DatabaseClock:
     @property
     def reading_age_s(self) -> float | None:
         """How long ago the last reading was asked for; None before the first."""
-        return None if self._reading is None else time.monotonic() - self._reading.before_s
+        return None if self._reading is None else seconds_passed() - self._reading.before_s
 
     def now_at_most(self) -> datetime:
         """The latest moment it can be in the database.
@@ -173,7 +184,7 @@ class DatabaseClock:
             NoDatabaseTime: no reading for 30 s.
         """
         reading = self._fresh_reading()
-        return reading.database_time + timedelta(seconds=time.monotonic() - reading.before_s)
+        return reading.database_time + timedelta(seconds=seconds_passed() - reading.before_s)
 
     def now_at_least(self) -> datetime:
         """The earliest moment it can be in the database.
@@ -182,24 +193,28 @@ class DatabaseClock:
             NoDatabaseTime: no reading for 30 s.
         """
         reading = self._fresh_reading()
-        return reading.database_time + timedelta(seconds=time.monotonic() - reading.after_s)
+        return reading.database_time + timedelta(seconds=seconds_passed() - reading.after_s)
 
     async def read_once(self) -> datetime:
         """Reads the database's clock once and returns what it said."""
         async with asyncio.timeout(CONNECT_TIMEOUT_S), self._pool.acquire() as connection:
-            before_s = time.monotonic()  # waiting for a connection says nothing of the clock
+            before_s = seconds_passed()  # waiting for a connection says nothing of the clock
             database_time: datetime = await connection.fetchval(READ_CLOCK)
-        self._reading = _Reading(database_time, before_s, time.monotonic())
+        self._reading = _Reading(database_time, before_s, seconds_passed())
         return database_time
 
     def _fresh_reading(self) -> _Reading:
-        if self._reading is None or time.monotonic() - self._reading.before_s > CLOCK_GOOD_FOR_S:
+        if self._reading is None or seconds_passed() - self._reading.before_s > CLOCK_GOOD_FOR_S:
             raise NoDatabaseTime
         return self._reading
 
     async def _read_forever(self) -> None:
+        asked_s = seconds_passed()
         while True:
-            await asyncio.sleep(CLOCK_INTERVAL_S)
+            await asyncio.sleep(CLOCK_LOOK_S)
+            if seconds_passed() - asked_s < CLOCK_INTERVAL_S:
+                continue
+            asked_s = seconds_passed()
             try:
                 await self.read_once()
             except Exception as error:  # noqa: BLE001 - whatever the driver raises, the last reading ages

@@ -1,6 +1,7 @@
 """Connections: under their role, with deadlines; a clock that claims no more than it knows."""
 
 import asyncio
+import sys
 import time
 from datetime import timedelta
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import pytest
+from eventually import eventually
 
 from booking.edge.database import (
     CONNECTION_LOST,
@@ -15,6 +17,7 @@ from booking.edge.database import (
     NoDatabaseTime,
     open_pool,
     refuse_unsafe,
+    seconds_passed,
 )
 from booking.edge.failures import Misconfigured
 from booking.edge.serving import bind
@@ -96,14 +99,49 @@ async def test_waiting_for_a_connection_does_not_make_the_clock_vague(database_u
         held = [await pool.acquire(), await pool.acquire()]
         reading = asyncio.create_task(clock.read_once())
         await asyncio.sleep(0)  # one round of the loop, in which the reading begins to wait
-        passed_s = time.monotonic() + 100
-        monkeypatch.setattr(
-            "booking.edge.database.time", SimpleNamespace(monotonic=lambda: passed_s)
-        )
+        passed_s = seconds_passed() + 100
+        monkeypatch.setattr("booking.edge.database.seconds_passed", lambda: passed_s)
         for connection in held:
             await pool.release(connection)
         await reading
         assert clock.now_at_most() == clock.now_at_least()
+
+
+SLEPT_S = 20.0
+
+
+@pytest.fixture
+def machine(monkeypatch) -> SimpleNamespace:
+    """One that can be made to sleep: its event loop's clock stands still meanwhile, as Linux's does."""
+    machine = SimpleNamespace(slept_s=0.0)
+    monkeypatch.setattr(
+        "booking.edge.database.seconds_passed", lambda: seconds_passed() + machine.slept_s
+    )
+    return machine
+
+
+async def test_what_the_machine_slept_has_passed(database_url, machine):
+    async with await pool_of(database_url) as pool, DatabaseClock(pool) as clock:
+        before = clock.now_at_most()
+        machine.slept_s = SLEPT_S
+        assert clock.now_at_most() - before > timedelta(seconds=SLEPT_S)
+
+
+async def test_a_machine_that_slept_asks_for_the_time_within_a_second(database_url, machine):
+    async with await pool_of(database_url) as pool, DatabaseClock(pool) as clock:
+        await asyncio.sleep(0)  # one round of the loop, in which the task that keeps reading begins
+        machine.slept_s = SLEPT_S
+        assert clock.reading_age_s > SLEPT_S
+        await eventually(lambda: clock.reading_age_s < SLEPT_S, within_s=2)
+        assert clock.now_at_least() <= await pool.fetchval("SELECT clock_timestamp()")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have one clock for both")
+def test_on_linux_the_clock_that_is_read_is_the_one_that_goes_on_asleep(monkeypatch):
+    asked = []
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: asked.append(clock) or 1.5)
+    assert seconds_passed() == 1.5
+    assert asked == [time.CLOCK_BOOTTIME]
 
 
 @pytest.mark.parametrize("password", ["s3cret/part", "s3cret#part", "more@home:s3cret"])
