@@ -52,11 +52,13 @@ _log = structlog.get_logger("up")
 async def run(
     servers: Servers, environ: Mapping[str, str], *, parts: Sequence[str], stop: asyncio.Event
 ) -> None:
-    """Serve `parts` until `stop` is set; `environ` names the servers.
+    """Serve `parts` until `stop` is set; `environ` names the servers. Told to end while it starts, it begins nothing more.
 
     Raises:
         RuntimeError: the HTTP server ended by itself.
     """
+    if stop.is_set():
+        return
     settings = load_settings(environ)
     query_settings = projector.app.settings_from(environ)
     listener = bind(settings.host, settings.port, environment=settings.environment)
@@ -77,6 +79,8 @@ async def run(
         for child in children:
             stack.push_async_callback(child.stop)
             await child.start()
+            if stop.is_set():
+                return
         here = []
         if "api" in parts:
             here.append(await stack.enter_async_context(booking.app.open_part(settings)))

@@ -201,3 +201,6 @@ async def test_a_stop_during_the_start_is_heard(tmp_path) -> None:
     await eventually((tmp_path / "data/up.lock").exists, within_s=20)
     async with asyncio.timeout(15):
         assert await up.stop() == 0
+    begun = up.log.read_text()
+    assert "migrating" not in begun, "nothing is begun for somebody who has gone"
+    assert "metrics_served" not in begun
