@@ -16,15 +16,15 @@ from projector.consumer import stream as consuming
 from projector.consumer.metrics import ConsumerMetrics
 from projector.consumer.stream import Stream
 
-EVENTS = 50
+EVENTS = 80
 PAUSE_S = 0.05
-"""Between two events: 50 of them take longer than two silences, and are less than half a pull."""
+"""Between two events: 80 of them take longer than two silences, and are less than half a pull."""
 
 
 @pytest.fixture
 async def listening(fresh_nats, monkeypatch) -> AsyncIterator[Stream]:
     """Consumes, and gives a silent consumer up sooner than the product does."""
-    monkeypatch.setattr(consuming, "SILENT_S", 1.2)
+    monkeypatch.setattr(consuming, "SILENT_S", 1.8)
     metrics = ConsumerMetrics()
     stream = Stream(fresh_nats.url, name="p", start_after=lambda: 0, metrics=metrics)
     stream.wanted.set()
